@@ -1,0 +1,274 @@
+"""Paid predictions: charged and recorded in one transaction, and only then answered."""
+
+import asyncio
+import re
+import sqlite3
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import replace
+from typing import Final
+
+import sqlalchemy as sa
+import structlog
+
+from foodex.core.clock import Clock
+from foodex.core.errors import (
+    Conflict,
+    FieldProblem,
+    FoodexError,
+    InternalError,
+    InvalidInput,
+    PaymentRequired,
+    Unavailable,
+)
+from foodex.core.settings import AccountsSettings
+from foodex.core.sql import Database
+from foodex.domain.ledger import Price, cannot_pay
+from foodex.domain.purchases import Answer, Bought, Purchase, Receipt, new_id
+from foodex.ports.accounts import Work
+from foodex.services.accounts.batches import Batches, Key, Known, Outcome, Paid, Refused, Undecided
+from foodex.services.accounts.batches_postgresql import PostgresqlBatches
+from foodex.services.accounts.batches_sqlite import SqliteBatches
+from foodex.services.accounts.group_commit import GroupCommit
+from foodex.services.accounts.prices import PriceList
+
+log = structlog.get_logger("foodex.accounts")
+
+_UNWRITABLE: Final = (sa.exc.SQLAlchemyError, sqlite3.Error, ValueError, TypeError, OverflowError)
+
+_KEY: Final = re.compile(r"[ -~]{1,255}")
+
+
+def open_batches(database: Database) -> Batches:
+    """The batches of this database."""
+    return SqliteBatches(database) if database.dialect == "sqlite" else PostgresqlBatches(database)
+
+
+class PaidPredictions:
+    """Sells predictions: what waits becomes one call of `work` and one transaction.
+
+    Without `work` every purchase brings its own answer.
+    """
+
+    def __init__(
+        self,
+        *,
+        database: Database,
+        settings: AccountsSettings,
+        clock: Clock,
+        work: Work | None = None,
+        batches: Batches | None = None,
+    ) -> None:
+        self.prices = PriceList(settings.currency, settings.prices)
+        self._batches = batches or open_batches(database)
+        self._clock = clock
+        self._work = work or _brought
+        self._seconds = settings.commit_seconds
+        self._group: GroupCommit[Purchase, Receipt] = GroupCommit(
+            self._sell, waiting=settings.waiting, batch=settings.batch
+        )
+
+    @asynccontextmanager
+    async def running(self) -> AsyncIterator[None]:
+        """Within the block predictions are sold."""
+        try:
+            async with self._group.running():
+                yield
+        finally:
+            await self._batches.close()
+
+    async def buy(self, purchase: Purchase) -> Receipt:
+        """Charge and record one prediction; its answer, once both are durable.
+
+        Under an `idempotency_key` that was used before the first answer is given again and
+        nothing is charged. Raises `PaymentRequired` with `balance_minor` and `price_minor`,
+        `Conflict` for another order under the same key, `Overloaded` when too many wait, and
+        `Unavailable` when the database cannot be reached; whether it was charged is then only
+        known by asking again under the same key.
+        """
+        key = purchase.idempotency_key
+        if key is not None and not _KEY.fullmatch(key):
+            problem = FieldProblem("Idempotency-Key", "must be 1 to 255 printable characters")
+            raise InvalidInput("The request cannot be used", problems=[problem])
+        self.prices.of(purchase.operation)
+        if not purchase.id:
+            purchase = replace(purchase, id=new_id(self._clock.now()))
+        return await self._group.submit(purchase)
+
+    async def _sell(self, purchases: Sequence[Purchase]) -> Sequence[Receipt | FoodexError]:
+        sale = _Sale(purchases)
+        try:
+            if keys := sale.keys():
+                async with self._in_time():
+                    sale.replay(await self._batches.known(keys))
+            await self._answer(sale)
+            async with self._in_time():
+                await self._commit(sale, sale.priced())
+        except Unavailable as error:
+            sale.refuse_rest(error)
+        return sale.results()
+
+    @asynccontextmanager
+    async def _in_time(self) -> AsyncIterator[None]:
+        try:
+            async with asyncio.timeout(self._seconds):
+                yield
+        except TimeoutError:
+            error = Unavailable("The database did not answer in time")
+            # Who came meanwhile would only wait as long again.
+            self._group.refuse_waiting(error)
+            raise error from None
+
+    async def _answer(self, sale: "_Sale") -> None:
+        open_ = sale.open()
+        if not open_:
+            return
+        answers = await self._work([sale.purchases[place] for place in open_])
+        if len(answers) != len(open_):
+            raise InternalError("The orders were not answered one by one")
+        for place, answer in zip(open_, answers, strict=True):
+            purchase = sale.purchases[place]
+            if isinstance(answer, FoodexError):
+                sale.results_[place] = answer
+            else:
+                price = self.prices.of(purchase.operation, answer.model)
+                sale.bought[place] = Bought(purchase=purchase, answer=answer, price=price)
+
+    async def _commit(self, sale: "_Sale", places: Sequence[int]) -> None:
+        while places:
+            batch = [sale.bought[place] for place in places]
+            try:
+                outcomes = await self._batches.write(batch, self._clock.now())
+            except _UNWRITABLE as error:
+                # Something in the batch cannot be written; halving finds what it is.
+                if len(places) > 1:
+                    half = len(places) // 2
+                    await self._commit(sale, places[:half])
+                    await self._commit(sale, places[half:])
+                else:
+                    await self._commit_failed(sale, places[0], error)
+                return
+            places = sale.settle(places, outcomes)
+
+    async def _commit_failed(self, sale: "_Sale", place: int, error: Exception) -> None:
+        key = sale.key(place)
+        if key is not None:
+            # Another process may have written under this key since it was looked up.
+            sale.replay(await self._batches.known([key]))
+            if sale.results_[place] is not None:
+                return
+        log.error("a prediction cannot be recorded", error=repr(error)[:500])
+        sale.results_[place] = InternalError()
+
+
+class _Sale:
+    """A batch on its way. A key's first purchase leads; the others get what it gets."""
+
+    def __init__(self, purchases: Sequence[Purchase]) -> None:
+        self.purchases = purchases
+        self.bought: dict[int, Bought] = {}
+        self.results_: list[Receipt | FoodexError | None] = [None] * len(purchases)
+        self._leaders: dict[Key, int] = {}
+        for place in range(len(purchases)):
+            if (key := self.key(place)) is not None:
+                self._leaders.setdefault(key, place)
+
+    def key(self, place: int) -> Key | None:
+        purchase = self.purchases[place]
+        key = purchase.idempotency_key
+        return None if key is None else (purchase.account, key)
+
+    def keys(self) -> Sequence[Key]:
+        return list(self._leaders)
+
+    def open(self) -> Sequence[int]:
+        """Places that still need an answer of their own."""
+        return [p for p, r in enumerate(self.results_) if r is None and self._leader(p) == p]
+
+    def priced(self) -> Sequence[int]:
+        return sorted(self.bought)
+
+    def replay(self, known: Mapping[Key, Known]) -> None:
+        for place in range(len(self.purchases)):
+            key = self.key(place)
+            if key is not None and key in known and self.results_[place] is None:
+                self.results_[place] = _replayed(self.purchases[place], known[key])
+
+    def settle(self, places: Sequence[int], outcomes: Sequence[Outcome]) -> Sequence[int]:
+        """Take in what became of these places; those to be written again."""
+        again = []
+        for place, outcome in zip(places, outcomes, strict=True):
+            bought = self.bought[place]
+            match outcome:
+                case Paid(balance_minor):
+                    self.results_[place] = _receipt(bought, balance_minor)
+                case Refused(balance_minor, currency):
+                    self.results_[place] = _refused(bought.price, balance_minor, currency)
+                case Undecided():
+                    again.append(place)
+        return again
+
+    def refuse_rest(self, error: FoodexError) -> None:
+        self.results_ = [error if result is None else result for result in self.results_]
+
+    def results(self) -> Sequence[Receipt | FoodexError]:
+        told: list[Receipt | FoodexError] = []
+        for place, result in enumerate(self.results_):
+            if result is None:
+                result = self._follow(place)
+            told.append(result)
+        return told
+
+    def _leader(self, place: int) -> int:
+        key = self.key(place)
+        return place if key is None else self._leaders[key]
+
+    def _follow(self, place: int) -> Receipt | FoodexError:
+        leader = self._leader(place)
+        result = self.results_[leader]
+        if leader == place or result is None:
+            return InternalError()
+        if self.purchases[place].told_apart_by() != self.purchases[leader].told_apart_by():
+            return _other_order()
+        return replace(result, replayed=True) if isinstance(result, Receipt) else result
+
+
+async def _brought(purchases: Sequence[Purchase]) -> Sequence[Answer | FoodexError]:
+    return [
+        purchase.answer or InternalError("The purchase brings no answer") for purchase in purchases
+    ]
+
+
+def _receipt(bought: Bought, balance_minor: int) -> Receipt:
+    return Receipt(
+        prediction_id=bought.purchase.id,
+        answer=bought.answer.answer,
+        price_minor=bought.price.amount_minor,
+        currency=bought.price.currency,
+        balance_minor=balance_minor,
+    )
+
+
+def _refused(price: Price, balance_minor: int, currency: str | None) -> PaymentRequired | Conflict:
+    if currency not in (None, price.currency):
+        return Conflict(f"The account is kept in {currency}, prices are in {price.currency}")
+    return cannot_pay(balance_minor, price.amount_minor, price.currency)
+
+
+def _replayed(purchase: Purchase, known: Known) -> Receipt | Conflict:
+    if purchase.told_apart_by() != known.fingerprint:
+        return _other_order()
+    if known.answer is None:
+        return Conflict("The answer that was given under this Idempotency-Key is no longer kept")
+    return Receipt(
+        prediction_id=known.prediction_id,
+        answer=known.answer,
+        price_minor=known.price_minor,
+        currency=known.currency,
+        balance_minor=known.balance_minor,
+        replayed=True,
+    )
+
+
+def _other_order() -> Conflict:
+    return Conflict("This Idempotency-Key was used for another order")

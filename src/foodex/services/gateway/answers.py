@@ -1,0 +1,54 @@
+"""A forecast as the public door tells it."""
+
+from dataclasses import dataclass, field
+from typing import Final
+
+from foodex.domain.forecasts import QUANTILES, Explanation, Factor, Forecast, Promise, Source
+
+_LEVELS: Final = tuple(f"{level:g}" for level in QUANTILES)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Eta:
+    """When the order will be there.
+
+    `promise` is what to tell the customer; `quantiles_minutes` is the calibrated forecast under
+    it by level (0.05 to 0.95 is the 90 % interval); `source` is the rung of the ladder it stands
+    on, and `degraded` says that it stands on less than usual: a lower rung, or the inputs named
+    in `missing`. `input_ages_seconds` tells how old each live input was.
+    """
+
+    promise: Promise | None
+    median_minutes: float
+    quantiles_minutes: dict[str, float]
+    source: Source
+    degraded: bool
+    model: str | None = None
+    version: int | None = None
+    missing: tuple[str, ...] = ()
+    input_ages_seconds: dict[str, float] = field(default_factory=dict)
+    explanation: Explanation | None = None
+
+
+def told(forecast: Forecast) -> Eta:
+    """A forecast as the public door tells it: minutes to a thousandth, quantiles by their level."""
+    minutes = [round(value, 3) for value in forecast.quantiles_minutes]
+    explanation = forecast.explanation
+    if explanation is not None:
+        factors = explanation.factors
+        explanation = Explanation(
+            typical_minutes=round(explanation.typical_minutes, 3),
+            factors=tuple(Factor(name=f.name, minutes=round(f.minutes, 3)) for f in factors),
+        )
+    return Eta(
+        promise=forecast.promise,
+        median_minutes=minutes[len(minutes) // 2],
+        quantiles_minutes=dict(zip(_LEVELS, minutes, strict=True)),
+        source=forecast.source,
+        degraded=forecast.degraded,
+        model=forecast.model,
+        version=forecast.version,
+        missing=forecast.missing,
+        input_ages_seconds=forecast.input_ages_seconds,
+        explanation=explanation,
+    )

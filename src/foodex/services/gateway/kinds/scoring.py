@@ -1,0 +1,135 @@
+"""A file of orders forecast in a process of its own: read ahead, score, write behind.
+
+However large the file, only a few pieces of it are in memory at a time.
+"""
+
+import dataclasses
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
+from pathlib import Path
+from typing import Any, BinaryIO, Final
+
+import msgspec
+import polars as pl
+
+from foodex.domain.loads import Format
+from foodex.ports.orders import ROW, Examine, Piece, Read, ReadRule, Scoring
+from foodex.ports.orders import named as function_named
+from foodex.ports.work import Task
+from foodex.services.gateway.kinds.answer_files import (
+    SCHEMA,
+    AnswerWriter,
+    harmless,
+    open_answer,
+)
+
+REFUSED_FILE: Final = "rejected.csv"
+_SHARE: Final = 0.9
+_BROKEN: Final = "broken_line"
+_REFUSED: Final = (ROW, "field", "rule", "reason", "values")
+_HEADER: Final = "row,field,rule,reason,as_it_came\n"
+
+
+def predict_rows(task: Task) -> Mapping[str, Any]:
+    """Forecast the orders of a file.
+
+    Args:
+        task: its arguments are `file`, `rule` (a `ReadRule`), `kit` and `output`, and the names
+            of the functions `read`, `examine` and `scorer` of `ports.orders`. It leaves
+            `predictions.FORMAT` and `rejected.csv` in the task's folder.
+    """
+    arguments = task.arguments
+    path, output = Path(arguments["file"]), Format(arguments["output"])
+    read: Read = function_named(arguments["read"])
+    examine: Examine = function_named(arguments["examine"])
+    scoring: Scoring = function_named(arguments["scorer"])(Path(arguments["kit"]))
+    rule = msgspec.convert(arguments["rule"], ReadRule)
+    rule = dataclasses.replace(rule, extras=dict(scoring.extras))
+
+    def open_for(first: Piece) -> AnswerWriter:
+        columns = None
+        if first.lines is not None and output is not Format.NDJSON:
+            # Each object may have fields of its own; a table has to know all of them at once.
+            columns = examine(path, rule).columns
+        return open_answer(task.folder / f"predictions.{output.value}", output, columns)
+
+    answer = Answer(scoring)
+    with ThreadPoolExecutor(2) as pool, (task.folder / REFUSED_FILE).open("wb") as refused:
+        refused.write(_HEADER.encode())
+        writer: AnswerWriter | None = None
+        written: Future[None] | None = None
+        for piece in _ahead(read(path, rule), pool):
+            writer = writer or open_for(piece)
+            told = answer.told(piece)
+            if written is not None:
+                written.result()
+            written = pool.submit(_write, writer, refused, piece, told)
+            task.report(_SHARE * piece.progress, f"{answer.rows:,} orders")
+        if written is not None:
+            written.result()
+        if writer is not None:
+            writer.close()
+    return {
+        "rows": answer.rows,
+        "forecast": answer.rows - answer.refused.total(),
+        "refused": answer.refused.total(),
+        "refused_by_rule": dict(sorted(answer.refused.items())),
+        "model": scoring.model,
+        "version": scoring.version,
+    }
+
+
+class Answer:
+    """Forecasts piece by piece, and counts."""
+
+    def __init__(self, scoring: Scoring) -> None:
+        self._scoring = scoring
+        self.rows = 0
+        self.refused: Counter[str] = Counter()
+
+    def told(self, piece: Piece) -> pl.DataFrame:
+        """`row` and the columns of `SCHEMA`, of every row of the piece."""
+        found = self._forecasts(piece.orders)
+        if len(piece.refused):
+            both = pl.format("{}: {}", "field", "reason")
+            why = pl.when(pl.col("field") == "").then("reason").otherwise(both)
+            refused = piece.refused.select(ROW, error=why)
+            found = pl.concat([found, refused], how="diagonal").sort(ROW)
+            for rule, count in piece.refused["rule"].value_counts().iter_rows():
+                self.refused[rule] += count
+        self.rows += len(found)
+        return found
+
+    def _forecasts(self, orders: pl.DataFrame) -> pl.DataFrame:
+        if not len(orders):
+            return pl.DataFrame(schema={ROW: pl.Int64(), **SCHEMA})
+        scored = self._scoring.score(orders.drop(ROW)).rename({"q50": "median"})
+        return scored.select(
+            orders[ROW],
+            *(name for name in SCHEMA if name in scored.columns),
+            pl.lit(self._scoring.model).alias("model"),
+            pl.lit(self._scoring.version, pl.Int64).alias("version"),
+            pl.lit(None, pl.String).alias("error"),
+        )
+
+
+def _write(writer: AnswerWriter, refused: BinaryIO, piece: Piece, told: pl.DataFrame) -> None:
+    came, lines = piece.came, None
+    if piece.lines is not None:
+        lines = dict(zip(came[ROW].to_list(), piece.lines, strict=True))
+    broken = piece.refused.filter(pl.col("rule") == _BROKEN)
+    if len(broken):
+        # The line keeps its place, though nobody can say which of its values is which.
+        came = pl.concat([came, broken.select(ROW)], how="diagonal").sort(ROW)
+    writer.write(came, told.drop(ROW), lines)
+    if len(piece.refused):
+        harmless(piece.refused.select(_REFUSED)).write_csv(refused, include_header=False)
+
+
+def _ahead(pieces: Iterator[Piece], pool: ThreadPoolExecutor) -> Iterator[Piece]:
+    """The pieces, the next one made while the last is worked on."""
+    following = pool.submit(next, pieces, None)
+    while (piece := following.result()) is not None:
+        following = pool.submit(next, pieces, None)
+        yield piece

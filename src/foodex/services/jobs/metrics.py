@@ -1,0 +1,67 @@
+"""What is counted of jobs."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Final
+
+import structlog
+from prometheus_client import CollectorRegistry, Gauge, Histogram
+
+from foodex.core.errors import FoodexError
+from foodex.core.sql import Database
+from foodex.ports.queue import Queue
+from foodex.services.jobs import job_rows
+
+log = structlog.get_logger("foodex.jobs")
+
+_LOOK_SECONDS: Final = 5.0
+_BUCKETS: Final = (0.1, 0.5, 1, 5, 15, 60, 300, 900, 3600, 14400)
+
+
+class JobsMetrics:
+    """How many jobs there are, how deep the queue is, and how long attempts take."""
+
+    def __init__(self, registry: CollectorRegistry, database: Database, queue: Queue) -> None:
+        self._database, self._queue = database, queue
+        self._jobs = Gauge(
+            "foodex_jobs", "Jobs that wait, run or lie dead", ["state"], registry=registry
+        )
+        self._depth = Gauge("foodex_jobs_queue_depth", "Messages in the queue", registry=registry)
+        self._seconds = Histogram(
+            "foodex_jobs_attempt_seconds",
+            "Seconds that attempts at jobs took, by kind and whether they ended the job well",
+            ["kind", "done"],
+            registry=registry,
+            buckets=_BUCKETS,
+        )
+
+    def attempt(self, kind: str, seconds: float, *, done: bool) -> None:
+        """An attempt at a job has ended."""
+        self._seconds.labels(kind, "yes" if done else "no").observe(seconds)
+
+    @asynccontextmanager
+    async def running(self) -> AsyncIterator[None]:
+        """Within the block, look now and then how much there is to do."""
+        task = asyncio.create_task(self._keep_looking(), name="metrics of jobs")
+        try:
+            yield
+        finally:
+            task.cancel()
+            await asyncio.wait([task])
+
+    async def look(self) -> None:
+        """Take the counts as they are."""
+        async with self._database.connect() as connection:
+            counts = await job_rows.counts(connection)
+        for state, count in counts.items():
+            self._jobs.labels(state).set(count)
+        self._depth.set(await self._queue.depth())
+
+    async def _keep_looking(self) -> None:
+        while True:
+            await asyncio.sleep(_LOOK_SECONDS)
+            try:
+                await self.look()
+            except FoodexError as error:
+                log.warning("jobs cannot be counted", error=error.message)

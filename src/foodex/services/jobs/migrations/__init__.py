@@ -1,0 +1,1 @@
+"""Migrations of the jobs service's tables."""
