@@ -1,0 +1,5 @@
+"""Run the command line with `python -m foodex.cli`."""
+
+from foodex.cli.main import main
+
+main()
