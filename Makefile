@@ -42,7 +42,8 @@ lock: .venv/.ready-dev ## write the lock files anew from pyproject.toml
 clean: ## remove the environment and caches; the state folder stays
 	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis
 
-# The environment is complete when its stamp is newer than the lock file.
+# The environment is complete when its stamp is newer than the lock file. Everything is compiled
+# here: where Python is told to write no bytecode, each start would compile it all again.
 .venv/.ready: requirements.lock pyproject.toml
 	@$(call install,requirements.lock)
 	@touch $@
@@ -58,7 +59,8 @@ define install
 	test -x $(BIN)/python || $(PYTHON) -m venv .venv; \
 	echo "Setting up .venv from $(1) …"; \
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements-build.lock; \
-	$(BIN)/uv pip install --quiet --require-hashes -r $(1) \
+	$(BIN)/uv pip install --quiet --compile-bytecode --require-hashes -r $(1) \
 		|| $(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r $(1); \
-	$(BIN)/uv pip install --quiet --no-deps --no-build-isolation -e .
+	$(BIN)/uv pip install --quiet --no-deps --no-build-isolation -e .; \
+	$(BIN)/python -m compileall -q src
 endef
