@@ -12,7 +12,7 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Final
 
-from foodex.core.errors import FieldProblem, InvalidInput, PaymentRequired
+from foodex.core.errors import Conflict, FieldProblem, InvalidInput, NotFound, PaymentRequired
 from foodex.domain.money import MAX_AMOUNT_MINOR, Money, checked_amount
 
 NAME_LIMIT: Final = 200
@@ -211,6 +211,16 @@ def affordable(balance_minor: int, prices_minor: Iterable[int]) -> tuple[bool, .
 def cannot_pay(balance_minor: int, price_minor: int, currency: str) -> PaymentRequired:
     """The error for a price that the balance does not cover."""
     return PaymentRequired(balance_minor=balance_minor, price_minor=price_minor, currency=currency)
+
+
+def no_account(account: str) -> NotFound:
+    """The error for an account that is not there."""
+    return NotFound(f"There is no account '{account}'")
+
+
+def used_for_something_else(reference: str) -> Conflict:
+    """The error for a reference under which something else was done."""
+    return Conflict(f"The reference '{reference}' was used for something else")
 
 
 def checked_name(value: str, field: str) -> str:

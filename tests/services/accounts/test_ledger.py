@@ -3,6 +3,7 @@
 import asyncio
 import csv
 import io
+from dataclasses import replace
 from datetime import timedelta
 
 import pytest
@@ -10,9 +11,10 @@ import sqlalchemy as sa
 
 from foodex.core.access import Principal, acting_as
 from foodex.core.errors import Conflict, InvalidInput, NotFound, PaymentRequired
-from foodex.domain.ledger import EntryFilter, EntryKind, Fault, Price
+from foodex.domain.ledger import EntryFilter, EntryKind, Fault, Price, Reservation
 from foodex.domain.money import MAX_AMOUNT_MINOR
 from foodex.services.accounts import audit_rows
+from foodex.services.accounts.ledger import Ledger
 from foodex.services.accounts.tables import balances, entries, predictions
 from tests.services.accounts.conftest import Bank, purchase
 
@@ -169,6 +171,77 @@ async def test_however_many_ask_at_once_a_balance_is_spent_once(bank: Bank) -> N
     granted = await asyncio.gather(*(reserve(number) for number in range(60)))
     assert sum(granted) == 25
     assert await bank.left() == 0
+    await bank.holds()
+
+
+async def test_reservations_that_wait_share_commits_and_are_refused_alone(bank: Bank) -> None:
+    await bank.account(balance_minor=10)
+    await bank.account("bob", 10)
+    await bank.ledger.reserve("bob", price(4), reference="known")
+    commits = 0
+
+    def committed(_: object) -> None:
+        nonlocal commits
+        commits += 1
+
+    dollars = replace(price(1), currency="USD")
+    wishes = [
+        ("ada", price(4), "first"),
+        ("eve", price(1), "nobody"),
+        ("ada", price(7), "too-dear"),
+        ("bob", price(4), "known"),
+        ("ada", price(6), "second"),
+        ("bob", price(5), "first"),
+        ("ada", price(4), "first"),
+        ("ada", dollars, "dollars"),
+        ("ada", price(1), "nothing-left"),
+        *(("bob", price(1), f"bob-{number}") for number in range(6)),
+    ]
+    sa.event.listen(bank.database.engine.sync_engine, "commit", committed)
+    told = await asyncio.gather(
+        *(bank.ledger.reserve(account, wanted, reference=name) for account, wanted, name in wishes),
+        return_exceptions=True,
+    )
+    sa.event.remove(bank.database.engine.sync_engine, "commit", committed)
+    assert commits == 1
+    assert [one.id if isinstance(one, Reservation) else type(one) for one in told] == [
+        "first",
+        NotFound,
+        PaymentRequired,
+        "known",
+        "second",
+        Conflict,
+        "first",
+        Conflict,
+        PaymentRequired,
+        *(f"bob-{number}" for number in range(6)),
+    ]
+    assert (await bank.left(), await bank.left("bob")) == (0, 0)
+    await bank.holds()
+
+
+async def test_reservations_of_two_processes_never_meet_in_a_circle(bank: Bank) -> None:
+    for name in ("ada", "bob"):
+        await bank.account(name, 100)
+    there = Ledger(database=bank.database, settings=bank.settings, clock=bank.clock)
+
+    async def reserve(ledger: Ledger, account: str, name: str) -> bool:
+        try:
+            await ledger.reserve(account, price(1), reference=name)
+        except Conflict:
+            return False
+        return True
+
+    # The same references under both accounts, so that each is got by one.
+    granted = await asyncio.gather(
+        *(
+            reserve(ledger, account, f"job-{number}")
+            for number in range(100)
+            for ledger, account in ((bank.ledger, "ada"), (there, "bob"))
+        )
+    )
+    assert sum(granted) == 100
+    assert await bank.left() + await bank.left("bob") == 100
     await bank.holds()
 
 

@@ -28,11 +28,14 @@ from foodex.domain.ledger import (
     Verification,
     checked_name,
     checked_note,
+    no_account,
     posted,
+    used_for_something_else,
 )
 from foodex.domain.money import MAX_AMOUNT_MINOR, checked_amount, checked_currency
 from foodex.services.accounts import audit_rows, ledger_rows
 from foodex.services.accounts.csv_files import csv_line
+from foodex.services.accounts.reserving import OTHER_AT_THIS_MOMENT, Reserving, Wish
 
 ENTRY_COLUMNS: Final = (
     "number",
@@ -57,6 +60,7 @@ class Ledger:
 
     def __init__(self, *, database: Database, settings: AccountsSettings, clock: Clock) -> None:
         self._database, self._settings, self._clock = database, settings, clock
+        self._reserving = Reserving(database, clock)
 
     async def open_account(self, account: str, currency: str | None = None) -> Balance:
         """Make an account with nothing in it; the one that is there, if it has that currency."""
@@ -131,29 +135,9 @@ class Ledger:
         Raises `PaymentRequired` where the balance does not cover it.
         """
         checked_name(reference, "reference")
-        amount = checked_amount(price.amount_minor)
-        now = self._clock.now()
-        async with self._changing(account) as (connection, before):
-            if (known := await ledger_rows.reservation(connection, reference)) is not None:
-                if known.account != account or known.amount_minor != amount:
-                    raise _other(reference)
-                return known
-            if price.currency != before.currency:
-                raise Conflict(f"The account is kept in {before.currency}")
-            posting = Posting(
-                kind=EntryKind.RESERVATION,
-                amount_minor=-amount,
-                reference=f"reservation:{reference}",
-                subject=reference,
-                price=price,
-                who=who(),
-            )
-            await write(connection, before, [posting], now)
-            made = Reservation(
-                id=reference, account=account, amount_minor=amount, left_minor=amount, at=now
-            )
-            await ledger_rows.put_reservation(connection, made)
-        return made
+        checked_amount(price.amount_minor)
+        wish = Wish(account=account, price=price, reference=reference, who=who())
+        return await self._reserving.reserve(wish)
 
     async def charge_reserved(self, id_: str, price: Price, *, reference: str) -> Reservation:
         """Charge a part of what is reserved; a `reference` used before charges nothing more."""
@@ -163,7 +147,7 @@ class Ledger:
         async with self._reserved(id_) as (connection, before, reservation):
             if (known := await ledger_rows.by_reference(connection, charge)) is not None:
                 if known.amount_minor != -amount or known.account != reservation.account:
-                    raise _other(reference)
+                    raise used_for_something_else(reference)
                 return reservation
             if amount > reservation.left_minor or price.currency != before.currency:
                 raise Conflict(
@@ -255,7 +239,7 @@ class Ledger:
                     raise no_account(account)
                 yield connection, before
         except sa.exc.IntegrityError as error:
-            raise Conflict("The reference was used for something else at this moment") from error
+            raise Conflict(OTHER_AT_THIS_MOMENT) from error
 
     @asynccontextmanager
     async def _reserved(
@@ -283,7 +267,7 @@ class Ledger:
             if known is not None:
                 asked = known.amount_minor if amount_minor is None else amount_minor
                 if known.account != account or known.amount_minor != asked:
-                    raise _other(name)
+                    raise used_for_something_else(name)
                 return known
             amount = amount_minor if rule is None else await rule(connection, before)
             posting = Posting(
@@ -310,11 +294,6 @@ async def write(
     return made
 
 
-def no_account(account: str) -> NotFound:
-    """The error for an account that is not there."""
-    return NotFound(f"There is no account '{account}'")
-
-
 async def _there(connection: AsyncConnection, account: str) -> Balance:
     found = await ledger_rows.balance(connection, account)
     if found is None:
@@ -337,10 +316,6 @@ def _release(reservation: Reservation, amount_minor: int, reference: str) -> Pos
         subject=reservation.id,
         who=who(),
     )
-
-
-def _other(reference: str) -> Conflict:
-    return Conflict(f"The reference '{reference}' was used for something else")
 
 
 def _cells(entry: Entry, currency: str) -> Sequence[object]:

@@ -1,6 +1,6 @@
 """The ledger's SQL."""
 
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator, Iterable, Sequence
 from datetime import datetime
 from typing import Any, Final
 
@@ -16,6 +16,12 @@ STREAM_ROWS: Final = 1_000
 
 _ENTRY: Final = sa.select(entries, balances.c.currency).join(
     balances, balances.c.account_id == entries.c.account_id
+)
+
+_CHANGE: Final = (
+    sa.update(balances)
+    .where(balances.c.account_id == sa.bindparam("of"))
+    .values(balance_minor=sa.bindparam("balance"), entries=sa.bindparam("number"))
 )
 
 
@@ -43,6 +49,20 @@ async def locked(connection: AsyncConnection, account: str) -> Balance | None:
     return None if row is None else _balance(row)
 
 
+async def locked_all(connection: AsyncConnection, accounts: Iterable[str]) -> dict[str, Balance]:
+    """Those accounts that there are, which nobody else changes until this transaction ends.
+
+    Everybody locks accounts in one order, so that no two wait for each other in a circle.
+    """
+    found = await connection.execute(
+        sa.select(balances)
+        .where(balances.c.account_id.in_(list(accounts)))
+        .order_by(balances.c.account_id)
+        .with_for_update()
+    )
+    return {row.account_id: _balance(row) for row in found}
+
+
 async def balances_after(
     connection: AsyncConnection, after: str | None, limit: int
 ) -> tuple[Balance, ...]:
@@ -55,11 +75,17 @@ async def balances_after(
 
 async def add(connection: AsyncConnection, after: Balance, made: Sequence[Entry]) -> None:
     """Write entries of one locked account, and the balance after them."""
+    await add_all(connection, [after], made)
+
+
+async def add_all(
+    connection: AsyncConnection, after: Iterable[Balance], made: Sequence[Entry]
+) -> None:
+    """Write entries of locked accounts, and each one's balance after them."""
     await connection.execute(sa.insert(entries), [_values(entry) for entry in made])
     await connection.execute(
-        sa.update(balances)
-        .where(balances.c.account_id == after.account)
-        .values(balance_minor=after.balance_minor, entries=after.entries)
+        _CHANGE,
+        [{"of": one.account, "balance": one.balance_minor, "number": one.entries} for one in after],
     )
 
 
@@ -116,18 +142,20 @@ async def stream(
         yield found
 
 
-async def put_reservation(connection: AsyncConnection, reservation: Reservation) -> None:
-    """Keep a new reservation."""
-    await connection.execute(
-        sa.insert(reservations).values(
-            id=reservation.id,
-            account_id=reservation.account,
-            amount_minor=reservation.amount_minor,
-            left_minor=reservation.left_minor,
-            at=reservation.at,
-            closed_at=reservation.closed_at,
-        )
-    )
+async def put_reservations(connection: AsyncConnection, made: Sequence[Reservation]) -> None:
+    """Keep new reservations."""
+    values = [
+        {
+            "id": one.id,
+            "account_id": one.account,
+            "amount_minor": one.amount_minor,
+            "left_minor": one.left_minor,
+            "at": one.at,
+            "closed_at": one.closed_at,
+        }
+        for one in made
+    ]
+    await connection.execute(sa.insert(reservations), values)
 
 
 async def change_reservation(connection: AsyncConnection, reservation: Reservation) -> None:
@@ -141,18 +169,25 @@ async def change_reservation(connection: AsyncConnection, reservation: Reservati
 
 async def reservation(connection: AsyncConnection, id_: str) -> Reservation | None:
     """One reservation; it changes only under the lock of its account."""
-    found = await connection.execute(sa.select(reservations).where(reservations.c.id == id_))
-    row = found.one_or_none()
-    if row is None:
-        return None
-    return Reservation(
-        id=row.id,
-        account=row.account_id,
-        amount_minor=row.amount_minor,
-        left_minor=row.left_minor,
-        at=row.at,
-        closed_at=row.closed_at,
-    )
+    return (await reservations_of(connection, [id_])).get(id_)
+
+
+async def reservations_of(
+    connection: AsyncConnection, ids: Sequence[str]
+) -> dict[str, Reservation]:
+    """Those reservations that there are."""
+    found = await connection.execute(sa.select(reservations).where(reservations.c.id.in_(ids)))
+    return {
+        row.id: Reservation(
+            id=row.id,
+            account=row.account_id,
+            amount_minor=row.amount_minor,
+            left_minor=row.left_minor,
+            at=row.at,
+            closed_at=row.closed_at,
+        )
+        for row in found
+    }
 
 
 def _balance_of(account: str) -> sa.Select[Any]:

@@ -14,13 +14,13 @@ from foodex.core.clock import Clock
 from foodex.core.errors import Conflict, NotFound
 from foodex.core.settings import AccountsSettings
 from foodex.core.sql import Database
-from foodex.domain.ledger import EntryKind, Posting
+from foodex.domain.ledger import EntryKind, Posting, no_account
 from foodex.domain.money import Money, checked_amount
 from foodex.domain.payments import Notice, Payment, PaymentState
 from foodex.ports.payments import Payments as Provider
 from foodex.ports.payments import PretendedPayments
 from foodex.services.accounts import ledger_rows
-from foodex.services.accounts.ledger import no_account, write
+from foodex.services.accounts.ledger import write
 from foodex.services.accounts.tables import payments
 
 log = structlog.get_logger("foodex.accounts")
