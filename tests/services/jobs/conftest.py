@@ -4,7 +4,7 @@ import asyncio
 import secrets
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pytest
@@ -167,8 +167,21 @@ async def place(database_url: str, tmp_path: Path) -> AsyncIterator[Place]:
     if database_url.startswith("sqlite"):
         yield Place(database_url, f"sqlite:///{tmp_path}/queue.db", "foodex", tmp_path)
         return
+    async with on_rabbitmq(tmp_path) as place:
+        yield replace(place, database_url=database_url)
+
+
+@pytest.fixture
+async def rabbit_place(tmp_path: Path) -> AsyncIterator[Place]:
+    """A place without a database."""
+    async with on_rabbitmq(tmp_path) as place:
+        yield place
+
+
+@asynccontextmanager
+async def on_rabbitmq(folder: Path) -> AsyncIterator[Place]:
     prefix = f"foodex-test-{secrets.token_hex(6)}"
-    yield Place(database_url, rabbitmq_url(), prefix, tmp_path)
+    yield Place("", rabbitmq_url(), prefix, folder)
     last = RabbitQueue(rabbitmq_url(), SystemClock(), prefix=prefix)
     await last.delete()
     await last.close()
