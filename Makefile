@@ -10,15 +10,15 @@ ARGS ?=
 help: ## this list
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 10
 
-up: .venv/.ready ## set up and run the whole of FoodEx (ARGS="--port 9000")
+up: .venv/.ready .venv/.frontend ## set up and run the whole of FoodEx (ARGS="--port 9000")
 	@$(BIN)/foodex up $(ARGS)
 
-setup: .venv/.ready ## the virtual environment with what FoodEx needs
+setup: .venv/.ready .venv/.frontend ## the virtual environment with what FoodEx needs
 
 test: check ## formatting, lint, types, import rules and all tests (ARGS="tests/eta")
 	@$(BIN)/python -m pytest -n auto --dist loadgroup $(ARGS)
 
-check: .venv/.ready-dev
+check: .venv/.ready-dev .venv/.frontend
 	@$(BIN)/ruff format --check .
 	@$(BIN)/ruff check .
 	@$(BIN)/mypy
@@ -28,7 +28,7 @@ format: .venv/.ready-dev ## put the code into form
 	@$(BIN)/ruff check --fix .
 	@$(BIN)/ruff format .
 
-bench: .venv/.ready-dev ## measure what docs/benchmarks.md claims
+bench: .venv/.ready-dev .venv/.frontend ## measure what docs/benchmarks.md claims
 	@$(BIN)/python -m benchmarks $(ARGS)
 
 lock: .venv/.ready-dev ## write the lock files anew from pyproject.toml
@@ -38,9 +38,11 @@ lock: .venv/.ready-dev ## write the lock files anew from pyproject.toml
 		--no-emit-index-url --no-header --quiet -o requirements.lock
 	@$(BIN)/uv pip compile pyproject.toml --python-version 3.11 --universal --generate-hashes \
 		--no-emit-index-url --no-header --quiet --group dev -o requirements-dev.lock
+	@$(BIN)/uv pip compile --group node --python-version 3.11 --universal --generate-hashes \
+		--no-emit-index-url --no-header --quiet -o requirements-node.lock
 
 clean: ## remove the environment and caches; the state folder stays
-	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis
+	rm -rf .venv frontend/node_modules .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis
 
 # The environment is complete when its stamp is newer than the lock file. Everything is compiled
 # here: where Python is told to write no bytecode, each start would compile it all again.
@@ -51,6 +53,13 @@ clean: ## remove the environment and caches; the state folder stays
 .venv/.ready-dev: requirements-dev.lock pyproject.toml
 	@$(call install,requirements-dev.lock)
 	@touch $@ .venv/.ready
+
+# What the dashboard's pages load; npm itself is brought where there is none.
+.venv/.frontend: frontend/package-lock.json scripts/take_frontend.py | .venv/.ready
+	@echo "Taking the dashboard's scripts and fonts …"
+	@command -v npm >/dev/null || $(BIN)/uv pip install --quiet --require-hashes -r requirements-node.lock
+	@$(BIN)/python scripts/take_frontend.py
+	@touch $@
 
 define install
 	set -e; \

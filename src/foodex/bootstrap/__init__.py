@@ -1,6 +1,13 @@
 """From settings to a running system: the only place that knows every part."""
 
-from foodex.bootstrap.apps import SERVICES, api_description, gateway_app, single_app
+from foodex.bootstrap.apps import (
+    SERVICES,
+    api_description,
+    gateway_app,
+    pages_description,
+    single_app,
+    whole_app,
+)
 from foodex.bootstrap.state import KEY_FILE, kept_secret, prepare_state
 from foodex.bootstrap.system import System, compose, connect
 
@@ -13,6 +20,8 @@ __all__ = [
     "connect",
     "gateway_app",
     "kept_secret",
+    "pages_description",
     "prepare_state",
     "single_app",
+    "whole_app",
 ]

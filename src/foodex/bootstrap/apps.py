@@ -13,6 +13,7 @@ from foodex.bootstrap.state import prepare_state
 from foodex.bootstrap.system import System, assemble
 from foodex.core.access import Access, KeyAccess
 from foodex.core.errors import InvalidInput, NotFound
+from foodex.core.http import put_around
 from foodex.core.settings import HttpSettings, Settings
 from foodex.ports.jobs import Jobs
 from foodex.ports.storage import Storage
@@ -21,6 +22,8 @@ from foodex.services.accounts import app as accounts_app
 from foodex.services.accounts.access import AccountsAccess
 from foodex.services.collector import api as collector_api
 from foodex.services.collector import app as collector_app
+from foodex.services.dashboard.app import beside, create_dashboard
+from foodex.services.dashboard.gateway import AppWire, Gateway, HttpWire
 from foodex.services.gateway import batches as batch_routes
 from foodex.services.gateway import scenario_routes, selling, system_routes
 from foodex.services.gateway.app import create_gateway
@@ -33,7 +36,9 @@ from foodex.services.ml.lane import forecast_lane
 from foodex.services.storage import api as storage_api
 from foodex.services.storage import app as storage_app
 
-SERVICES: Final = ("storage", "collector", "ml", "accounts", "jobs", "worker", "gateway")
+SERVICES: Final = (
+    *("storage", "collector", "ml", "accounts", "jobs", "worker", "gateway", "dashboard"),
+)
 """`worker` is `jobs` that also does them; of it there may be many."""
 
 
@@ -47,6 +52,10 @@ async def single_app(name: str, settings: Settings) -> AsyncIterator[FastAPI]:
             "A worker by itself needs a queue that several processes can share: set queue.url to "
             "amqp://...; `foodex up` does the jobs of a queue in a file"
         )
+    if name == "dashboard":
+        async with _dashboard(settings) as app:
+            yield app
+        return
     access, http = KeyAccess(prepare_state(settings)), settings.http
     async with AsyncExitStack() as stack:
         parts = Parts(settings, stack)
@@ -96,6 +105,15 @@ async def single_app(name: str, settings: Settings) -> AsyncIterator[FastAPI]:
             )
             app = gateway_app(system, settings=http)
         yield app
+
+
+@asynccontextmanager
+async def _dashboard(settings: Settings) -> AsyncIterator[FastAPI]:
+    url = settings.dashboard.gateway_url
+    if not url:
+        raise InvalidInput("Where is the gateway? Set dashboard.gateway_url")
+    async with HttpWire(url) as wire:
+        yield create_dashboard(Gateway(wire), settings=settings.http)
 
 
 async def _jobs(parts: Parts, settings: Settings, storage: Storage, *, work: bool) -> Jobs:
@@ -153,6 +171,20 @@ def gateway_app(system: System, *, settings: HttpSettings) -> FastAPI:
     )
     tell_of_refusals(app, system.accounts)
     return app
+
+
+def whole_app(system: System, *, settings: HttpSettings) -> FastAPI:
+    """The gateway over a composed system, and the dashboard beside it at the same address."""
+    app = gateway_app(system, settings=settings)
+    dashboard = create_dashboard(Gateway(AppWire(app)), settings=settings)
+    put_around(app, lambda inner: beside(inner, dashboard))
+    return app
+
+
+def pages_description() -> FastAPI:
+    """The dashboard's app over nothing: it can tell its routes."""
+    nothing = cast("Any", _Nothing())
+    return create_dashboard(nothing, settings=HttpSettings())
 
 
 class _Nothing:

@@ -10,7 +10,7 @@ from typing import Any, Final
 import msgspec
 import uvloop
 
-from foodex.bootstrap import KEY_FILE, compose, gateway_app, single_app
+from foodex.bootstrap import KEY_FILE, compose, single_app, whole_app
 from foodex.cli import demonstration, output
 from foodex.cli.first_people import NewAccount, make_first_people
 from foodex.cli.options import RUNNING_FILE, Running
@@ -33,7 +33,7 @@ def run_up(settings: Settings, *, demo: bool) -> None:
             if demo and settings.city.demonstration:
                 await demonstration.demonstrate(system, settings)
                 await demonstration.leave_batch(system)
-            app = gateway_app(system, settings=settings.http)
+            app = whole_app(system, settings=settings.http)
             async with serve(app, host=settings.http.host, port=settings.http.port) as url:
                 stopped = _stop_signals()
                 order = demonstration.ORDER if await demonstration.is_shown(system) else _ORDER
@@ -100,7 +100,8 @@ def _welcome(settings: Settings, url: str, order: str, seconds: float) -> None:
         f"  [bold green]FoodEx is up[/] [dim]({seconds:.1f} s, stage {settings.stage})[/]"
     )
     console.print()
-    console.print(f"  API and its documentation   [bold]{url}/docs[/]")
+    console.print(f"  the dashboard               [bold]{url}[/]")
+    console.print(f"  the API's documentation     {url}/docs")
     console.print(f"  the key of this system      {key_path}")
     console.print()
     console.print("  Ask how long an order will take:")

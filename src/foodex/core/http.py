@@ -42,6 +42,8 @@ _USUAL: Final = frozenset({"type", "title", "status", "detail", "request_id", "p
 _SOON_SECONDS: Final = 1.0
 """When to try again, where whoever was away did not say."""
 Check = Callable[[], Awaitable[None]]
+Render = Callable[[FoodexError], Response]
+"""Turns an error into an answer."""
 
 _CORS_SENT: Final = ("authorization", "x-api-key", "idempotency-key", "x-request-id")
 _CORS_READ: Final = ("x-request-id", "retry-after", "ratelimit", "ratelimit-policy")
@@ -110,11 +112,12 @@ def create_app(
     registry: CollectorRegistry | None = None,
     description: str = "",
     limiter: Limiter = UNLIMITED,
+    render: Render = problem_response,
 ) -> FastAPI:
     """An app with the router's routes and all that every service has around them.
 
     `running` is entered while the app serves; `checks` are awaited by `/health/ready`, each of
-    them passing by returning.
+    them passing by returning; `render` tells errors.
     """
     state = _State(checks or {}, settings.check_seconds)
     registry = registry or CollectorRegistry()
@@ -143,15 +146,15 @@ def create_app(
     # Given to the app itself, this limit would stand outside the edge and answer without it.
     app.include_router(_health(state, registry), max_body_size=settings.max_body_bytes)
     app.include_router(router, max_body_size=settings.max_body_bytes)
-    app.add_exception_handler(FoodexError, _on_error)
-    app.add_exception_handler(RequestValidationError, _on_validation)
-    app.add_exception_handler(HTTPException, _on_http_exception)
+    app.add_exception_handler(FoodexError, _telling(_known, render))
+    app.add_exception_handler(RequestValidationError, _telling(_of_validation, render))
+    app.add_exception_handler(HTTPException, _telling(_of_http_exception, render))
     app.add_middleware(
         Edge,
         service=name,
         access=access,
         metrics=HttpMetrics(registry),
-        render=problem_response,
+        render=render,
         settings=settings,
         limiter=limiter,
     )
@@ -245,40 +248,49 @@ def _health(state: _State, registry: CollectorRegistry) -> APIRouter:
     return router
 
 
-async def _on_error(_: Request, error: Exception) -> Response:
+def _telling(
+    read: Callable[[Request, Exception], FoodexError], render: Render
+) -> Callable[[Request, Exception], Awaitable[Response]]:
+    async def tell(request: Request, error: Exception) -> Response:
+        response = render(read(request, error))
+        if isinstance(error, HTTPException) and error.status_code == 405:
+            response.status_code = 405
+            response.headers.update(error.headers or {})
+        return response
+
+    return tell
+
+
+def _known(_: Request, error: Exception) -> FoodexError:
     assert isinstance(error, FoodexError)
     if error.status >= 500:
         log.warning("refused", status=error.status, detail=error.message)
-    return problem_response(error)
+    return error
 
 
-async def _on_validation(request: Request, error: Exception) -> Response:
+def _of_validation(request: Request, error: Exception) -> FoodexError:
     assert isinstance(error, RequestValidationError)
     problems = []
     kind = request.headers.get("content-type", "application/json").partition(";")[0].strip()
     for fault in error.errors():
         if fault["loc"] == ("body",) and "json" not in kind.lower():
-            return problem_response(BadRequest(f"The body is '{kind}'; send application/json"))
+            return BadRequest(f"The body is '{kind}'; send application/json")
         if fault["type"] == "json_invalid":
-            return problem_response(BadRequest("The body is not JSON"))
+            return BadRequest("The body is not JSON")
         place = [part for part in fault["loc"] if part not in ("body", "query", "path", "header")]
         row = next((part for part in place if isinstance(part, int)), None)
         field = ".".join(str(part) for part in place if not isinstance(part, int)) or "body"
         problems.append(FieldProblem(field, fault["msg"].removeprefix("Value error, "), row))
-    return problem_response(InvalidInput("The request cannot be used", problems=problems))
+    return InvalidInput("The request cannot be used", problems=problems)
 
 
-async def _on_http_exception(request: Request, error: Exception) -> Response:
+def _of_http_exception(request: Request, error: Exception) -> FoodexError:
     assert isinstance(error, HTTPException)
     if error.status_code == 404:
-        return problem_response(NotFound(f"There is nothing at {request.url.path}"))
+        return NotFound(f"There is nothing at {request.url.path}")
     if error.status_code == 413:
-        return problem_response(TooLarge())
+        return TooLarge()
     if error.status_code == 405:
-        refused = BadRequest(f"{request.method} is not possible at {request.url.path}")
-        response = problem_response(refused)
-        response.status_code = 405
-        response.headers.update(error.headers or {})
-        return response
+        return BadRequest(f"{request.method} is not possible at {request.url.path}")
     kind = BadRequest if error.status_code < 500 else InternalError
-    return problem_response(kind(str(error.detail)))
+    return kind(str(error.detail))

@@ -347,6 +347,14 @@ class AccountsSettings(Group):
     )
 
 
+class DashboardSettings(Group):
+    gateway_url: str = Field(
+        "",
+        description="Address of the gateway, for a dashboard in a process of its own; the gateway "
+        "must have it among its `http.trusted_proxies`.",
+    )
+
+
 class JobsSettings(Group):
     url: str = Field("", description="Address of the jobs service; empty: in this process.")
     at_once: Count = Field(2, description="Background jobs that a worker does side by side.")
@@ -447,6 +455,7 @@ class Settings(BaseSettings):
         AccountsSettings(), description="People, keys, prepaid accounts and prices."
     )
     jobs: JobsSettings = Field(JobsSettings(), description="Background jobs.")
+    dashboard: DashboardSettings = Field(DashboardSettings(), description="The pages.")
     batches: BatchesSettings = Field(
         BatchesSettings(), description="Batch predictions: files of orders."
     )

@@ -1,0 +1,49 @@
+"""One module a page; each makes its routes over the gateway."""
+
+from collections.abc import Iterator
+
+from fastapi import APIRouter
+
+from foodex.core.settings import HttpSettings
+from foodex.services.dashboard.gateway import Gateway
+from foodex.services.dashboard.pages import (
+    account,
+    admin,
+    batches,
+    costs,
+    data,
+    jobs,
+    models,
+    overview,
+    predict,
+    preferences,
+    reports,
+    scenarios,
+    sign_in,
+    sql,
+    welcome,
+)
+
+_PAGES = (
+    overview,
+    predict,
+    batches,
+    data,
+    sql,
+    models,
+    scenarios,
+    reports,
+    costs,
+    account,
+    admin,
+    jobs,
+    welcome,
+    preferences,
+)
+
+
+def all_pages(gateway: Gateway, settings: HttpSettings) -> Iterator[APIRouter]:
+    """The routes of all pages."""
+    yield sign_in.router(gateway, settings)
+    for module in _PAGES:
+        yield module.router(gateway)
