@@ -1,13 +1,15 @@
-"""The real servers that tests talk to: found, or skipped loudly; a pytest plugin.
+"""The real servers, and the browser, that tests talk to: found, or skipped loudly; a pytest plugin.
 
-`FOODEX_TEST_REQUIRE=postgresql,clickhouse,s3,...` turns a missing one into a failure.
+`FOODEX_TEST_REQUIRE=postgresql,clickhouse,s3,chromium,...` turns a missing one into a failure.
 """
 
 import asyncio
 import os
 import secrets
+import shutil
 import socket
 from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager
 from functools import cache
 from typing import Any, NoReturn
 from urllib.parse import urlsplit
@@ -21,6 +23,7 @@ from foodex.adapters.warehouse.opening import open_warehouse
 from foodex.adapters.warehouse.tables import TableWarehouse
 
 _MISSING = "server not found: "
+_CHROMIUMS = ("chromium", "chromium-browser", "google-chrome")
 
 
 def postgresql_url() -> str:
@@ -74,6 +77,15 @@ def rabbitmq_url() -> str:
     return url
 
 
+def chromium() -> str:
+    """Where a Chromium is on this machine; skips where there is none."""
+    wanted = os.environ.get("FOODEX_TEST_CHROMIUM")
+    for name in (wanted,) if wanted else _CHROMIUMS:
+        if path := shutil.which(name):
+            return path
+    missing("chromium", "FOODEX_TEST_CHROMIUM")
+
+
 def missing(server: str, variables: str) -> NoReturn:
     """Skip a test that needs this server, or fail it where the server is required."""
     message = f"{_MISSING}{server} (set {variables})"
@@ -96,15 +108,22 @@ def _answers(host: str | None, port: int) -> bool:
     return True
 
 
-@pytest.fixture
-async def postgresql_database_url() -> AsyncIterator[str]:
-    """The URL of an empty PostgreSQL database of the test's own."""
+@asynccontextmanager
+async def postgresql_database() -> AsyncIterator[str]:
+    """The URL of an empty PostgreSQL database, which is gone at the end of the block."""
     url = sa.make_url(postgresql_url())
     name = f"foodex_test_{secrets.token_hex(6)}"
     plain = url.set(drivername="postgresql").render_as_string(hide_password=False)
     await _administer(plain, f'CREATE DATABASE "{name}"')
     yield url.set(database=name).render_as_string(hide_password=False)
     await _administer(plain, f'DROP DATABASE "{name}" WITH (FORCE)')
+
+
+@pytest.fixture
+async def postgresql_database_url() -> AsyncIterator[str]:
+    """The URL of an empty PostgreSQL database of the test's own."""
+    async with postgresql_database() as url:
+        yield url
 
 
 async def _administer(url: str, statement: str) -> None:
