@@ -6,10 +6,10 @@ A mapping is written in TOML (`domain.mapping_toml` reads it) and held as these 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
-from typing import Final
+from typing import Any, Final
 
 from foodex.domain.deliveries import FIELD, Kind
-from foodex.domain.loads import Format
+from foodex.domain.loads import Format, Rejection
 
 UNKNOWN_ZONE: Final = "?"
 """What a suggestion writes where only a person knows the time zone; reading refuses it."""
@@ -188,8 +188,29 @@ class Guess:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Suggestion:
-    """A first mapping as TOML, why it is so, and what only a person can tell."""
+    """A first mapping as TOML, why it is so, and what only a person can tell.
+
+    `sample` is the first rows as they came, to look at beside the guesses.
+    """
 
     toml: str
     guesses: tuple[Guess, ...]
     questions: tuple[str, ...]
+    sample: tuple[Mapping[str, str | None], ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Trial:
+    """What a mapping makes of a source's first rows; nothing of it is kept.
+
+    `rows` are the first delivery records, their times in ISO 8601; `rejections` the first rows
+    refused; `repaired` counts, by `rule:field`, values taken for missing. Orders are not compared
+    with those already there.
+    """
+
+    rows_read: int
+    rows_kept: int
+    rejected_by_rule: Mapping[str, int]
+    repaired: Mapping[str, int]
+    rows: tuple[Mapping[str, Any], ...]
+    rejections: tuple[Rejection, ...]

@@ -4,7 +4,7 @@ from collections.abc import AsyncIterator
 from typing import Protocol
 
 from foodex.domain.loads import Load, Rejection, Source, SourceBatch
-from foodex.domain.mappings import Suggestion
+from foodex.domain.mappings import Suggestion, Trial
 
 
 class Collector(Protocol):
@@ -34,6 +34,10 @@ class Collector(Protocol):
 
     async def suggest_mapping(self, source: Source) -> Suggestion:
         """A first mapping for a source, with its doubts and what only a person can tell."""
+        ...
+
+    async def try_mapping(self, source: Source, toml: str) -> Trial:
+        """What a mapping makes of a source's first rows; nothing is kept."""
         ...
 
     async def mappings(self) -> tuple[str, ...]:

@@ -136,6 +136,24 @@ async def test_mappings_are_checked_and_kept(port: Collector) -> None:
             await gone
 
 
+async def test_a_mapping_is_tried_on_the_first_rows_and_nothing_is_kept(port: Collector) -> None:
+    body = csv_of(line(0), "A-1,soon,30,1,", line(2, took="x"), "A-3,broken").encode()
+    source = await port.upload("orders.csv", sent(body))
+    trial = await port.try_mapping(source, MAPPING)
+    assert (trial.rows_read, trial.rows_kept) == (4, 1)
+    assert trial.rejected_by_rule == {"bad_time": 1, "bad_number": 1, "broken_line": 1}
+    assert [(one.row, one.values.get("took")) for one in trial.rejections] == [
+        (2, "30"), (3, "x"), (4, None)
+    ]  # fmt: skip
+    assert trial.rows[0]["placed_at"] == "2026-02-28T22:00:00Z"
+    assert trial.rows[0]["delivery_minutes"] == 30.0
+    assert await port.loads() == ()
+    with pytest.raises(InvalidInput, match="no column 'when'"):
+        await port.try_mapping(source, MAPPING.replace('"placed"', '"when"'))
+    with pytest.raises(InvalidInput, match=r"delivery_minutes.*required"):
+        await port.try_mapping(source, MAPPING.replace("delivery_minutes", "own_estimate_minutes"))
+
+
 async def test_from_upload_to_rows(port: Collector, storage: MemoryStorage) -> None:
     body = csv_of(*(line(n) for n in range(40)), "A-99,soon").encode()
     source = await port.upload("../../My export.csv", sent(body[:100], body[100:]))
@@ -143,6 +161,7 @@ async def test_from_upload_to_rows(port: Collector, storage: MemoryStorage) -> N
     suggestion = await port.suggest_mapping(source)
     assert 'placed_at = { column = "placed"' in suggestion.toml
     assert {guess.column for guess in suggestion.guesses} >= {"id", "placed", "took"}
+    assert suggestion.sample[0]["id"] == "A-0"
     await port.put_mapping("mine", MAPPING)
     load = await ended(port, await port.start_load(source, mapping="mine", dataset="mine"))
     assert (load.state, load.rows_kept, load.rows_rejected) == (LoadState.DONE, 40, 1)

@@ -11,7 +11,7 @@ from foodex.core.access import Role, allow
 from foodex.core.errors import FieldProblem, InvalidInput
 from foodex.core.http import STREAMED
 from foodex.domain.loads import Load, Rejection, Source, SourceBatch
-from foodex.domain.mappings import Suggestion
+from foodex.domain.mappings import Suggestion, Trial
 from foodex.ports.collector import Collector
 
 READERS: Final = [allow(Role.OPERATOR, Role.ANALYST, Role.ADMIN)]
@@ -106,6 +106,14 @@ def _add_mappings(routes: APIRouter, collector: Collector) -> None:
     @routes.post("/mappings/suggest", dependencies=WRITERS, summary="Suggest a first mapping")
     async def suggest(source: Source) -> Suggestion:
         return await collector.suggest_mapping(source)
+
+    @routes.post(
+        "/mappings/try",
+        dependencies=WRITERS,
+        summary="What a mapping makes of a source's first rows; nothing is kept",
+    )
+    async def try_mapping(source: Source, toml: Annotated[str, Body()]) -> Trial:
+        return await collector.try_mapping(source, toml)
 
     @routes.get("/mappings/{name}", dependencies=READERS, summary="One mapping")
     async def mapping(name: str) -> MappingText:

@@ -6,7 +6,7 @@ from urllib.parse import quote
 
 from foodex.core.peer import Peer
 from foodex.domain.loads import Load, Rejection, Source, SourceBatch
-from foodex.domain.mappings import Suggestion
+from foodex.domain.mappings import Suggestion, Trial
 
 _HERE: Final = "/api/v1/collector"
 
@@ -48,6 +48,12 @@ class CollectorClient:
         """A first mapping for a source."""
         return await self._peer.call(
             "POST", f"{_HERE}/mappings/suggest", type=Suggestion, json=source
+        )
+
+    async def try_mapping(self, source: Source, toml: str) -> Trial:
+        """What a mapping makes of a source's first rows."""
+        return await self._peer.call(
+            "POST", f"{_HERE}/mappings/try", type=Trial, json={"source": source, "toml": toml}
         )
 
     async def mappings(self) -> tuple[str, ...]:

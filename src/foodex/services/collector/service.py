@@ -29,7 +29,7 @@ from foodex.core.sql import Database, migrate
 from foodex.domain.datasets import NAME_PATTERN
 from foodex.domain.loads import Load, LoadState, Rejection, Source, SourceBatch, SourceKind
 from foodex.domain.mapping_toml import read_mapping
-from foodex.domain.mappings import FileRule, RecordMapping, Suggestion
+from foodex.domain.mappings import FileRule, RecordMapping, Suggestion, Trial
 from foodex.ports.storage import Storage
 from foodex.services.collector.batches import next_of_files, next_of_pages
 from foodex.services.collector.columns import check_columns
@@ -40,7 +40,7 @@ from foodex.services.collector.paging import PagedSource, paging_of
 from foodex.services.collector.reading import read_batches
 from foodex.services.collector.rejected import rejections_as_csv, rejections_of
 from foodex.services.collector.repository import Repository
-from foodex.services.collector.sampling import suggestion_for
+from foodex.services.collector.sampling import suggestion_for, trial_of
 from foodex.services.collector.uploads import Uploads
 from foodex.services.collector.web import Web
 from foodex.services.collector.worker import Worker
@@ -168,6 +168,13 @@ class CollectorService:
 
         async with self._fetcher.fetched(source) as fetched:
             return await asyncio.to_thread(sampled, fetched.files)
+
+    async def try_mapping(self, source: Source, toml: str) -> Trial:
+        """What a mapping makes of a source's first rows; `InvalidInput` as an import would."""
+        await self._check(source)
+        mapping, limits = read_mapping(toml), limits_of(self._settings)
+        async with self._fetcher.fetched(source) as fetched:
+            return await asyncio.to_thread(trial_of, fetched.files[0], mapping, limits)
 
     async def mappings(self) -> tuple[str, ...]:
         """The names of the mappings kept."""
