@@ -25,7 +25,7 @@ from foodex.services.collector import app as collector_app
 from foodex.services.dashboard.app import beside, create_dashboard
 from foodex.services.dashboard.gateway import AppWire, Gateway, HttpWire
 from foodex.services.gateway import batches as batch_routes
-from foodex.services.gateway import scenario_routes, selling, system_routes
+from foodex.services.gateway import cost_routes, scenario_routes, selling, system_routes
 from foodex.services.gateway.app import create_gateway
 from foodex.services.gateway.refusals import tell_of_refusals
 from foodex.services.jobs import api as jobs_api
@@ -148,6 +148,7 @@ def gateway_app(system: System, *, settings: HttpSettings) -> FastAPI:
             batch_routes.router(system.files, system.jobs),
             scenario_routes.router(system.scenarios),
             scenario_routes.reports_router(system.scenarios),
+            cost_routes.router(),
             system_routes.router(system.state),
         ),
         ml=system.ml,

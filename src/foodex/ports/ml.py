@@ -8,6 +8,7 @@ from foodex.domain.forecasts import Answered, Ask, Forecast, Record
 from foodex.domain.models import (
     EvaluationRequest,
     Job,
+    JobKind,
     ProductionChange,
     RegisteredModel,
     TrainingRequest,
@@ -92,8 +93,10 @@ class Ml(Protocol):
         """The job once its progress has passed `seen` or it ended, at most after the timeout."""
         ...
 
-    async def jobs(self, *, limit: int = 100) -> tuple[Job, ...]:
-        """Jobs, newest first."""
+    async def jobs(
+        self, *, limit: int = 100, kind: JobKind | None = None, model: str | None = None
+    ) -> tuple[Job, ...]:
+        """Jobs, newest first; of one kind or for one model, where that is said."""
         ...
 
     async def cancel_job(self, job_id: str) -> Job:

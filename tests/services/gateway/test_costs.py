@@ -4,11 +4,15 @@ import json
 from decimal import Decimal
 from pathlib import Path
 
+import aiohttp
 import pytest
+from fastapi import FastAPI
 
 from foodex.core.errors import InvalidInput
 from foodex.domain.costs import plan
+from foodex.services.gateway import cost_routes
 from foodex.services.gateway.costs import Measured, amount, load_price_list, measure_forecasts, told
+from tests.support.serving import serve
 
 
 def test_the_usual_plan_as_json_adds_up() -> None:
@@ -49,3 +53,21 @@ def test_this_machine_is_measured_over_the_time_asked() -> None:
     assert found.predictions > 0
     assert found.per_second == pytest.approx(found.predictions / found.seconds)
     assert "simulated" in found.what
+
+
+async def test_the_planner_at_the_door() -> None:
+    app = FastAPI()
+    app.include_router(cost_routes.router())
+    async with serve(app) as url, aiohttp.ClientSession(url) as http:
+        async with http.get("/costs") as answer:
+            usual = await answer.json()
+        async with http.get("/costs?predictions=200000000&bytes=0") as answer:
+            asked = await answer.json()
+        async with http.get("/costs?predictions=0") as answer:
+            assert answer.status == 422
+    assert [stage["total"] for stage in usual["stages"]] == ["2.50", "235.00", "780.00"]
+    assert asked["load"]["objects_gb"] == 0
+    assert asked["cheapest"] == "partner"
+    [at] = [point for point in asked["curve"] if point["predictions"] == 200_000_000]
+    assert at["totals"]["mvp"] is None
+    assert at["totals"]["partner"] == asked["stages"][1]["total"]

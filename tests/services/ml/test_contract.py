@@ -269,6 +269,8 @@ async def test_jobs_are_listed_and_waited_for(ml: Ml) -> None:
     second = await trained(ml)
     assert await ml.jobs() == (second, first)
     assert await ml.jobs(limit=1) == (second,)
+    assert await ml.jobs(kind=JobKind.TRAIN, model="eta") == (second, first)
+    assert await ml.jobs(kind=JobKind.EVALUATE) == await ml.jobs(model="other") == ()
     assert await ml.job(first.id) == first
     assert await ml.wait_for_job(first.id, seen=0.5, timeout_seconds=0.1) == first
     with pytest.raises(Conflict, match="it is done"):

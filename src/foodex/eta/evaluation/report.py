@@ -1,6 +1,6 @@
 """A model judged on orders it was not fitted on, beside what it has to beat."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from types import MappingProxyType
@@ -20,6 +20,7 @@ from foodex.eta.evaluation.metrics import Figures, Floats, metrics
 from foodex.eta.evaluation.replay import Replay, promised_by_city, replay_of
 from foodex.eta.evaluation.rows import Rows, rows_of
 from foodex.eta.evaluation.slices import MIN_ROWS, dimensions, slice_metrics
+from foodex.eta.evaluation.spread import errors_by_minutes, held_by_level
 
 COLUMNS: Final = tuple(f"q{round(100 * level):02d}" for level in QUANTILES)
 """The columns of a frame of forecasts: q05 to q95."""
@@ -45,7 +46,8 @@ class Evaluation:
     `intervals` are 95 % intervals of the figures that are means; `baseline_intervals` those of
     each baseline, and of how much smaller the model's mean absolute error is on the same orders
     (`mae_gain_minutes`, above zero where the model is better). `days` are sums by day, from which
-    models are told apart; `replay` is what another promise policy would have come to.
+    models are told apart; `replay` is what another promise policy would have come to. `held` and
+    `errors` are told in `spread`; `own_errors` are those of the company's own estimate.
     """
 
     figures: Figures
@@ -58,6 +60,9 @@ class Evaluation:
     last_placed_at: datetime | None = None
     days: tuple[Day, ...] = ()
     replay: Replay | None = None
+    held: Mapping[str, float] = field(default_factory=dict)
+    errors: Mapping[str, Sequence[int]] = field(default_factory=dict)
+    own_errors: Mapping[str, Sequence[int]] = field(default_factory=dict)
 
     def to_json(self) -> dict[str, Any]:
         """As JSON values: the figures at the top, times zone-aware in ISO 8601."""
@@ -79,6 +84,9 @@ class Evaluation:
             },
             "days": [day.to_json() for day in self.days],
             "replay": self.replay.to_json() if self.replay else None,
+            "held": dict(self.held),
+            "errors": dict(self.errors),
+            "own_errors": dict(self.own_errors),
         }
 
 
@@ -157,6 +165,7 @@ def judge(
         }
     times, days = rows.placed_us, _days(rows, time_zone)
     dated = rows.frame["placed_at"].drop_nulls() if times is not None else None
+    own_error = rows.own_estimate - rows.actual
     return Evaluation(
         figures=metrics(rows.actual, median, quantiles, promised),
         baselines=baselines,
@@ -172,6 +181,9 @@ def judge(
         first_placed_at=_moment(dated.min()) if dated is not None else None,
         last_placed_at=_moment(dated.max()) if dated is not None else None,
         days=() if days is None else days_of(days, means["mae_minutes"], means["on_time_share"]),
+        held=held_by_level(rows.actual, quantiles),
+        errors=errors_by_minutes(median - rows.actual),
+        own_errors=errors_by_minutes(own_error[~np.isnan(own_error)]),
     )
 
 

@@ -10,7 +10,7 @@ from typing import Any, Final
 from foodex.city import simulate_history
 from foodex.core.errors import InvalidInput
 from foodex.core.settings import find_config_dir
-from foodex.domain.costs import GB, CostLine, Per, Plan, PriceList
+from foodex.domain.costs import GB, CostLine, Load, Per, Plan, PriceList, cost_of
 from foodex.domain.price_lists import read_price_list
 from foodex.domain.promises import PromisePolicy
 from foodex.eta import TrainingOptions, train
@@ -19,6 +19,7 @@ PRICES_FILE: Final = "prices.toml"
 
 _START: Final = datetime(2026, 8, 3, tzinfo=UTC)
 _DAYS: Final = 3
+_CURVE: Final = tuple(step * 10**power for power in range(3, 10) for step in (1, 2, 3, 5, 7))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -130,6 +131,20 @@ def told(plan: Plan, measured: Measured | None = None) -> dict[str, Any]:
             "what": measured.what,
         },
     }
+
+
+def curve(prices: PriceList, object_bytes: int) -> list[dict[str, Any]]:
+    """What each stage costs a month for more and more predictions, with so many bytes kept.
+
+    An amount is None where the stage cannot carry that many.
+    """
+    points = []
+    for predictions in _CURVE:
+        load = Load(predictions=predictions, object_bytes=object_bytes)
+        costs = (cost_of(prices, stage, load) for stage in prices.stages)
+        totals = {c.stage: amount(c.total_micros) if c.carries else None for c in costs}
+        points.append({"predictions": predictions, "totals": totals})
+    return points
 
 
 def amount(micros: int, least_digits: int = 2) -> str:

@@ -3,7 +3,7 @@
 import difflib
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Final, Generic, TypeVar
+from typing import Any, Final, Generic, Literal, TypeVar
 
 import msgspec
 from pydantic import BaseModel, ConfigDict, ValidationError
@@ -22,12 +22,20 @@ from foodex.ports.storage import Storage
 
 PREFIX: Final = "scenario-"
 """How the kinds of job are called that run scenarios."""
+Choices = Literal["datasets", "models", "versions", "sources", "mappings", "fields"]
+"""What a parameter may name: `versions` are model or model:version, `fields` are those of the
+delivery record."""
 
 
 def sent_to(path: str, answer: str) -> dict[str, Any]:
     """What a parameter's schema says of a file that is sent first: where to, and which field of the
     answer is then the parameter's value."""
     return {"x-upload": {"path": path, "answer": answer}}
+
+
+def one_of(what: Choices, *, or_new: bool = False) -> dict[str, Any]:
+    """What a parameter's schema says of a value that names one of these, or else a new one."""
+    return {"x-choices": what, "x-new": or_new}
 
 
 class Parameters(BaseModel):

@@ -14,6 +14,7 @@ from foodex.domain.forecasts import Ask, Forecast, Record
 from foodex.domain.models import (
     EvaluationRequest,
     Job,
+    JobKind,
     ProductionChange,
     RegisteredModel,
     TrainingRequest,
@@ -165,8 +166,12 @@ def _add_jobs(routes: APIRouter, service: Ml) -> None:
         return await service.start_evaluation(request, reference=reference)
 
     @routes.get("/jobs", dependencies=_READ, summary="Trainings and evaluations, newest first")
-    async def jobs(limit: Annotated[int, Query(ge=1, le=1000)] = 100) -> tuple[Job, ...]:
-        return await service.jobs(limit=limit)
+    async def jobs(
+        limit: Annotated[int, Query(ge=1, le=1000)] = 100,
+        kind: Annotated[JobKind | None, Query(description="Of this kind only.")] = None,
+        model: Annotated[str | None, Query(description="For this model only.")] = None,
+    ) -> tuple[Job, ...]:
+        return await service.jobs(limit=limit, kind=kind, model=model)
 
     @routes.get("/jobs/{job_id}", dependencies=_READ, summary="One job, as far as it is")
     async def job(

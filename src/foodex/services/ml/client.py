@@ -12,6 +12,7 @@ from foodex.domain.forecasts import Answered, Ask, Forecast, Record
 from foodex.domain.models import (
     EvaluationRequest,
     Job,
+    JobKind,
     ProductionChange,
     RegisteredModel,
     TrainingRequest,
@@ -106,11 +107,13 @@ class MlClient:
         path = f"{_HERE}/jobs/{quote(job_id, safe='')}"
         return await self._peer.call("GET", path, type=Job, params=params)
 
-    async def jobs(self, *, limit: int = 100) -> tuple[Job, ...]:
-        """Jobs, newest first."""
-        return await self._peer.call(
-            "GET", f"{_HERE}/jobs", type=tuple[Job, ...], params={"limit": limit}
-        )
+    async def jobs(
+        self, *, limit: int = 100, kind: JobKind | None = None, model: str | None = None
+    ) -> tuple[Job, ...]:
+        """Jobs, newest first; of one kind or for one model, where that is said."""
+        params: dict[str, Any] = {"limit": limit}
+        params |= {n: v for n, v in (("kind", kind), ("model", model)) if v is not None}
+        return await self._peer.call("GET", f"{_HERE}/jobs", type=tuple[Job, ...], params=params)
 
     async def cancel_job(self, job_id: str) -> Job:
         """Stop a job."""

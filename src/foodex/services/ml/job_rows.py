@@ -53,9 +53,15 @@ async def get_job(connection: AsyncConnection, job_id: str) -> Job:
     return _job(row)
 
 
-async def list_jobs(connection: AsyncConnection, limit: int) -> tuple[Job, ...]:
-    """Jobs, newest first."""
+async def list_jobs(
+    connection: AsyncConnection, limit: int, kind: JobKind | None = None, model: str | None = None
+) -> tuple[Job, ...]:
+    """Jobs, newest first; of one kind or for one model, where that is said."""
     found = sa.select(jobs).order_by(jobs.c.created_at.desc(), jobs.c.id.desc()).limit(limit)
+    if kind is not None:
+        found = found.where(jobs.c.kind == kind.value)
+    if model is not None:
+        found = found.where(jobs.c.request["model"].as_string() == model)
     return tuple(_job(row) for row in await connection.execute(found))
 
 

@@ -129,10 +129,12 @@ class Jobs:
             except TimeoutError:
                 continue
 
-    async def list(self, limit: int) -> tuple[Job, ...]:
-        """Jobs, newest first."""
+    async def list(
+        self, limit: int, kind: JobKind | None = None, model: str | None = None
+    ) -> tuple[Job, ...]:
+        """Jobs, newest first; of one kind or for one model, where that is said."""
         async with self._database.connect() as connection:
-            return await job_rows.list_jobs(connection, limit)
+            return await job_rows.list_jobs(connection, limit, kind, model)
 
     async def cancel(self, job_id: str) -> Job:
         """End a job that has not ended; `Conflict` if it has."""

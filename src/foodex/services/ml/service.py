@@ -219,9 +219,11 @@ class MlService:
         timeout_seconds = min(timeout_seconds, _LONGEST_WAIT_SECONDS)
         return await self._jobs.wait(job_id, seen=seen, timeout_seconds=timeout_seconds)
 
-    async def jobs(self, *, limit: int = 100) -> tuple[Job, ...]:
-        """Jobs, newest first."""
-        return await self._jobs.list(limit)
+    async def jobs(
+        self, *, limit: int = 100, kind: JobKind | None = None, model: str | None = None
+    ) -> tuple[Job, ...]:
+        """Jobs, newest first; of one kind or for one model, where that is said."""
+        return await self._jobs.list(limit, kind, model)
 
     async def cancel_job(self, job_id: str) -> Job:
         """Stop a job; `Conflict` if it has ended."""

@@ -7,13 +7,16 @@ from foodex.core.errors import FieldProblem, InvalidInput
 from foodex.domain.loads import Source, SourceKind
 from foodex.domain.reports import Column, Figure, Table, Unit, of_hundred
 from foodex.domain.scenarios import Outcome
-from foodex.services.gateway.scenario import Context, Parameters, Scenario, sent_to
+from foodex.services.gateway.scenario import Context, Parameters, Scenario, one_of, sent_to
 from foodex.services.gateway.scenario_steps import counted, exact_of, have_done
 
 
 class CollectData(Parameters):
     source: str | None = Field(
-        None, description="The name of a source that the collector knows.", examples=["orders-api"]
+        None,
+        description="The name of a source that the collector knows.",
+        examples=["orders-api"],
+        json_schema_extra=one_of("sources"),
     )
     upload: str | None = Field(
         None,
@@ -25,9 +28,13 @@ class CollectData(Parameters):
         None,
         description="A mapping by its name or as TOML; without it, the source's own.",
         examples=["our-export"],
+        json_schema_extra=one_of("mappings"),
     )
     dataset: str | None = Field(
-        None, description="Where the rows go; without it, the source's own.", examples=["orders"]
+        None,
+        description="Where the rows go, also a new one; without it, the source's own.",
+        examples=["orders"],
+        json_schema_extra=one_of("datasets", or_new=True),
     )
 
     @model_validator(mode="after")

@@ -22,7 +22,7 @@ from foodex.domain.reports import (
 )
 from foodex.domain.scenarios import Outcome
 from foodex.eta.evaluation import Gain, days_from_json, gains
-from foodex.services.gateway.scenario import Context, Parameters, Scenario
+from foodex.services.gateway.scenario import Context, Parameters, Scenario, one_of
 from foodex.services.gateway.scenario_steps import (
     Span,
     evaluation,
@@ -58,8 +58,13 @@ class CompareModels(Parameters):
         max_length=8,
         description="Two or more: model (its version in production) or model:version.",
         examples=[["eta:3", "eta:4"]],
+        json_schema_extra=one_of("versions"),
     )
-    dataset: str = Field(description="The orders to judge them on.", examples=["orders"])
+    dataset: str = Field(
+        description="The orders to judge them on.",
+        examples=["orders"],
+        json_schema_extra=one_of("datasets"),
+    )
     since: AwareDatetime | None = Field(
         None,
         description="Judge the orders placed from this time on; without it, `days` before `until`.",

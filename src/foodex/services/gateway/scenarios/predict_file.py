@@ -14,6 +14,7 @@ from foodex.services.gateway.scenario import (
     Parameters,
     Ports,
     Scenario,
+    one_of,
     sent_to,
 )
 from foodex.services.gateway.scenario_steps import counted, have_done
@@ -30,11 +31,13 @@ class PredictFile(Parameters):
         description="A mapping by its name or as TOML; without it, the columns are called as the "
         "fields of the delivery record.",
         examples=["our-export"],
+        json_schema_extra=one_of("mappings"),
     )
     model: str | None = Field(
         None,
         description="Which model answers; without it, the one promoted last.",
         examples=["eta"],
+        json_schema_extra=one_of("models"),
     )
     output: Literal["csv", "ndjson", "parquet"] = Field(
         "csv", description="The format of the answer."

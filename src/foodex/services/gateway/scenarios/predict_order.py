@@ -14,7 +14,7 @@ from foodex.domain.scenarios import Outcome
 from foodex.ports.accounts import Accounts
 from foodex.services.gateway.answers import Eta
 from foodex.services.gateway.eta import EXAMPLE
-from foodex.services.gateway.scenario import Context, Parameters, Ports, Scenario
+from foodex.services.gateway.scenario import Context, Parameters, Ports, Scenario, one_of
 from foodex.services.gateway.selling import OPERATION, Desk
 
 _NAMED: Final = 6
@@ -26,11 +26,13 @@ class PredictOrder(Parameters):
         description="What is known of the order, by the fields of the delivery record; none has "
         "to be there. Without `placed_at` it is placed now.",
         examples=[EXAMPLE],
+        json_schema_extra=one_of("fields"),
     )
     model: str | None = Field(
         None,
         description="Which model answers; without it, the one promoted last.",
         examples=["eta"],
+        json_schema_extra=one_of("models"),
     )
     explain: bool = Field(True, description="Tell what each factor added, in minutes.")
 

@@ -5,7 +5,7 @@ from pydantic import AwareDatetime, Field
 from foodex.domain.models import EvaluationRequest
 from foodex.domain.scenarios import Outcome
 from foodex.eta.evaluation.document import model_report
-from foodex.services.gateway.scenario import Context, Parameters, Scenario
+from foodex.services.gateway.scenario import Context, Parameters, Scenario, one_of
 from foodex.services.gateway.scenario_steps import (
     evaluation,
     exact_of,
@@ -17,12 +17,15 @@ from foodex.services.gateway.scenario_steps import (
 
 class ReportModel(Parameters):
     model: str = Field(
-        description="The model (its version in production) or model:version.", examples=["eta:3"]
+        description="The model (its version in production) or model:version.",
+        examples=["eta:3"],
+        json_schema_extra=one_of("versions"),
     )
     dataset: str | None = Field(
         None,
         description="The orders to judge it on; without it, those it was made for.",
         examples=["orders"],
+        json_schema_extra=one_of("datasets"),
     )
     since: AwareDatetime | None = Field(
         None,

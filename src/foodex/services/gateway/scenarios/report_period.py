@@ -5,12 +5,16 @@ from pydantic import AwareDatetime, Field
 from foodex.domain.reports import Report
 from foodex.domain.scenarios import Outcome
 from foodex.services.gateway.reports.period import MOST_DAYS, period_report
-from foodex.services.gateway.scenario import Context, Parameters, Scenario
+from foodex.services.gateway.scenario import Context, Parameters, Scenario, one_of
 from foodex.services.gateway.scenario_steps import exact_of, leave_report, span_of
 
 
 class ReportPeriod(Parameters):
-    dataset: str = Field(description="The data set of orders.", examples=["orders"])
+    dataset: str = Field(
+        description="The data set of orders.",
+        examples=["orders"],
+        json_schema_extra=one_of("datasets"),
+    )
     since: AwareDatetime | None = Field(
         None,
         description="From this time on; without it, `days` before `until`.",

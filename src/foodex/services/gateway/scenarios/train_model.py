@@ -11,7 +11,7 @@ from foodex.domain.models import TrainingRequest, Version
 from foodex.domain.reports import Better, Column, Figure, Table, Unit, shown
 from foodex.domain.scenarios import Outcome
 from foodex.ports.ml import Ml
-from foodex.services.gateway.scenario import Context, Parameters, Scenario
+from foodex.services.gateway.scenario import Context, Parameters, Scenario, one_of
 from foodex.services.gateway.scenario_steps import exact_of, have_done, name_of
 
 Algorithm = Literal["linear_regression", "random_forest", "gradient_boosting"]
@@ -19,11 +19,16 @@ _MOST_FEATURES = 10
 
 
 class TrainModel(Parameters):
-    model: str = Field(description="The model to make a version of.", examples=["eta"])
+    model: str = Field(
+        description="The model to make a version of; a new name makes a new model.",
+        examples=["eta"],
+        json_schema_extra=one_of("models", or_new=True),
+    )
     dataset: str | None = Field(
         None,
         description="The data set to learn from; without it, that of the model's last version.",
         examples=["orders"],
+        json_schema_extra=one_of("datasets"),
     )
     algorithm: Algorithm | None = Field(
         None, description="How it learns; without it, as its last version, or gradient boosting."
@@ -40,6 +45,7 @@ class TrainModel(Parameters):
         None,
         description="Fields it must not see; without it, as its last version.",
         examples=[["own_estimate_minutes"]],
+        json_schema_extra=one_of("fields"),
     )
     options: dict[str, Any] = Field(
         {}, description="Options of the algorithm.", examples=[{"num_iterations": 300}]

@@ -29,7 +29,7 @@ from foodex.domain.reports import (
     shown,
 )
 from foodex.domain.scenarios import Outcome
-from foodex.services.gateway.scenario import Context, Parameters, Ports, Scenario
+from foodex.services.gateway.scenario import Context, Parameters, Ports, Scenario, one_of
 from foodex.services.gateway.scenario_steps import (
     Span,
     evaluation,
@@ -65,7 +65,11 @@ _ROWS: Final = (
 
 
 class WhatIf(Parameters):
-    dataset: str = Field(description="The data set of past orders.", examples=["orders"])
+    dataset: str = Field(
+        description="The data set of past orders.",
+        examples=["orders"],
+        json_schema_extra=one_of("datasets"),
+    )
     day: date | None = Field(
         None,
         description="The first day to replay, in the data set's time zone; without it, the last.",
@@ -77,6 +81,7 @@ class WhatIf(Parameters):
         description="The model that forecasts (its version in production) or model:version; "
         "without it, the one that learned from this data set and is in production.",
         examples=["eta:3"],
+        json_schema_extra=one_of("versions"),
     )
     quantile: float | None = Field(
         None, ge=0.05, le=0.95, description="Quantile of the forecast that is promised."
