@@ -23,7 +23,7 @@ from foodex.core.errors import (
 )
 from foodex.domain.ledger import EntryFilter, EntryKind, Price
 from foodex.domain.money import Money
-from foodex.domain.payments import PaymentState
+from foodex.domain.payments import Payment, PaymentState
 from foodex.domain.people import Action, AuditFilter, KeyUse, Scope
 from foodex.domain.purchases import Answer, PredictionFilter, Purchase, Receipt
 from foodex.ports.accounts import Accounts, Work
@@ -177,6 +177,53 @@ class AccountsContract:
                 await accounts.receive_payment(body + b" ", headers)
         refused = await accounts.audit(AuditFilter(actions=(Action.NOTICE_REFUSED,)))
         assert len(refused.entries) == 1
+
+    async def test_payments_are_listed_by_pages(self, accounts: Accounts) -> None:
+        for name in ("ada", "bob"):
+            await rich(accounts, name, 0)
+        adas = [await accounts.start_payment("ada", 500 + n) for n in range(3)]
+        bobs = await accounts.start_payment("bob", 700)
+        paid = await accounts.pretend_payment("ada", adas[0].id)
+        by_id = {one.id: one for one in (paid, *adas[1:])}
+        own = (await accounts.payments("ada")).payments
+        assert {one.id: one for one in own} == by_id
+        listed: list[Payment] = []
+        cursor: str | None = None
+        for _ in range(4):
+            page = await accounts.payments(None, before=cursor, limit=1)
+            listed += page.payments
+            cursor = page.next_before
+        assert cursor is None
+        assert {one.id: one for one in listed} == by_id | {bobs.id: bobs}
+        (only,) = (await accounts.payments(None, state=PaymentState.PAID)).payments
+        assert only == paid
+
+    async def test_usage_is_told_by_day(self, accounts: Accounts) -> None:
+        await rich(accounts)
+        (filled,) = (await accounts.entries("ada")).entries
+        since, until = filled.at - timedelta(days=30), filled.at + timedelta(days=1)
+        assert await accounts.usage("ada", since=since, until=until) == ()
+        for number in range(3):
+            await accounts.buy(purchase(number, answer=answer(number)))
+        job = Price(operation="batch", unit_minor=1, currency="EUR", quantity=40)
+        part = Price(operation="batch", unit_minor=1, currency="EUR", quantity=30)
+        await accounts.reserve("ada", job, reference="job-1")
+        await accounts.charge_reserved("job-1", part, reference="all")
+        await accounts.release("job-1")
+        # A midnight may pass in between.
+        found = await accounts.usage("ada", since=since, until=until)
+        told = {
+            name: tuple(
+                sum(getattr(one, what) for one in found if one.operation == name)
+                for what in ("quantity", "charged_minor")
+            )
+            for name in ("eta", "batch")
+        }
+        assert told == {"eta": (3, 6), "batch": (30, 30)}
+        assert {one.day for one in found} <= {filled.at.date(), until.date()}
+        assert await accounts.usage("ada", since=since, until=since) == ()
+        assert await accounts.usage("ada", since=until, until=until) == ()
+        assert await accounts.usage("nobody", since=since, until=until) == ()
 
     # --- Sales ---
 

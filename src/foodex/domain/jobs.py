@@ -68,6 +68,17 @@ class JobRequest:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class JobQuote:
+    """What a job would be: how many units, where its kind counts them, and its price.
+
+    The price is that for whoever asks; None where they pay nothing.
+    """
+
+    units: int | None = None
+    price: Price | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class JobFile:
     """A file that a job left."""
 

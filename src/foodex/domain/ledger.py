@@ -8,7 +8,7 @@ reserved is in the end charged or given back, and the sum needs no exceptions.
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
-from datetime import datetime
+from datetime import date, datetime
 from enum import StrEnum
 from typing import Final
 
@@ -102,6 +102,16 @@ class EntryFilter:
 
 
 EVERY_ENTRY: Final = EntryFilter()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Usage:
+    """What an account bought of one operation on one day of UTC: how many, and for how much."""
+
+    day: date
+    operation: str
+    quantity: int
+    charged_minor: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

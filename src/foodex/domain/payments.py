@@ -39,6 +39,14 @@ class Payment:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class PaymentsPage:
+    """Some payments, newest first; `next_before` is the cursor of the next page, if any."""
+
+    payments: tuple[Payment, ...]
+    next_before: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Notice:
     """What a provider told: the payment's id there, its new state, and the amount that moved."""
 

@@ -14,9 +14,10 @@ from foodex.domain.ledger import (
     EntryFilter,
     Price,
     Reservation,
+    Usage,
     Verification,
 )
-from foodex.domain.payments import Payment
+from foodex.domain.payments import Payment, PaymentsPage, PaymentState
 from foodex.domain.people import (
     EVERY_LINE,
     AuditFilter,
@@ -123,6 +124,10 @@ class Ledger(Protocol):
         """An account's entries, oldest first, as CSV; cells are safe to open in a spreadsheet."""
         ...
 
+    async def usage(self, account: str, *, since: datetime, until: datetime) -> tuple[Usage, ...]:
+        """What an account bought by day, oldest first; days without purchases are left out."""
+        ...
+
     async def verify(self) -> Verification:
         """Recompute the whole ledger and say whether it holds."""
         ...
@@ -145,6 +150,17 @@ class Payments(Protocol):
 
     async def payment(self, account: str, payment_id: str) -> Payment:
         """One payment of this account."""
+        ...
+
+    async def payments(
+        self,
+        account: str | None,
+        *,
+        state: PaymentState | None = None,
+        before: str | None = None,
+        limit: int = 100,
+    ) -> PaymentsPage:
+        """One page of an account's payments, newest first; of all accounts, if none is given."""
         ...
 
 

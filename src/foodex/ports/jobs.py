@@ -12,6 +12,7 @@ from foodex.domain.jobs import (
     Job,
     JobCounts,
     JobFilter,
+    JobQuote,
     JobRequest,
     JobsPage,
 )
@@ -28,6 +29,13 @@ class Jobs(Protocol):
 
         Raises `InvalidInput`, `PaymentRequired` where the account does not cover the price,
         `Conflict` for a key that was used for something else, and `Forbidden`.
+        """
+        ...
+
+    async def quote(self, request: JobRequest) -> JobQuote:
+        """What a job would cost whoever asks; nothing is begun, nothing set aside.
+
+        Raises what stands against the job, but not that the account does not cover its price.
         """
         ...
 

@@ -19,7 +19,7 @@ from foodex.core.errors import (
 )
 from foodex.core.peer import Peer
 from foodex.core.settings import HttpSettings
-from foodex.domain.jobs import Job, JobCounts, JobFilter, JobRequest, JobState
+from foodex.domain.jobs import Job, JobCounts, JobFilter, JobQuote, JobRequest, JobState
 from foodex.ports.jobs import Jobs
 from foodex.services.jobs.app import create_app
 from foodex.services.jobs.client import JobsClient
@@ -87,6 +87,26 @@ async def test_what_cannot_be_accepted(jobs: Jobs) -> None:
     with acting_as(ADA), pytest.raises(Forbidden):
         await jobs.accept(JobRequest(kind="heavy"))
     assert (await jobs.jobs()).jobs == ()
+
+
+async def test_a_quote_is_what_the_job_would_be(jobs: Jobs, yard: Yard) -> None:
+    await yard.account(balance_minor=1)
+    rows = JobRequest(kind="batch", parameters={"rows": 10})
+    with acting_as(ADA):
+        quote = await jobs.quote(rows)
+        # Dearer than the balance: that is for who asks to see.
+        assert quote.price is not None
+        assert (quote.units, quote.price.amount_minor) == (10, 30)
+        assert await jobs.quote(JobRequest(kind="greet")) == JobQuote()
+        with pytest.raises(InvalidInput) as refused:
+            await jobs.quote(JobRequest(kind="batch"))
+        assert refused.value.problems[0].field == "parameters.rows"
+        with pytest.raises(Forbidden):
+            await jobs.quote(JobRequest(kind="heavy"))
+    with acting_as(OPERATOR):
+        assert await jobs.quote(rows) == JobQuote(units=10)
+    assert (await jobs.jobs()).jobs == ()
+    assert await yard.left() == 1
 
 
 @pytest.mark.parametrize(

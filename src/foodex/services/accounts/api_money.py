@@ -2,6 +2,7 @@
 
 import base64
 from dataclasses import fields
+from datetime import UTC, datetime, timedelta
 from math import isfinite
 from typing import Annotated, Any, Final, Literal
 
@@ -10,6 +11,7 @@ from fastapi import APIRouter, Query, Request
 from fastapi.responses import StreamingResponse
 
 from foodex.core.access import Role, allow, public
+from foodex.core.errors import Forbidden
 from foodex.domain.ledger import (
     Balance,
     EntriesPage,
@@ -17,9 +19,10 @@ from foodex.domain.ledger import (
     EntryFilter,
     EntryKind,
     Price,
+    Usage,
     Verification,
 )
-from foodex.domain.payments import Payment
+from foodex.domain.payments import Payment, PaymentsPage, PaymentState
 from foodex.domain.people import Scope
 from foodex.domain.purchases import Prediction, PredictionFilter, PredictionsPage
 from foodex.ports.accounts import Accounts
@@ -47,6 +50,7 @@ _PREDICTIONS: Final = [allow(*Role, scope=Scope.PREDICTIONS_READ)]
 _SIGNED_IN: Final = [allow(*Role)]
 _ADMINS: Final = [allow(Role.ADMIN)]
 _NOTICE_BYTES: Final = 1 << 16
+_USUAL_PERIOD: Final = timedelta(days=30)
 
 Kinds = Annotated[list[EntryKind], Query(alias="kind", description="Only entries of these kinds.")]
 Model = Annotated[Text | None, Query(description="Only predictions of this model.")]
@@ -101,6 +105,15 @@ def _add_own(routes: APIRouter, accounts: Accounts) -> None:
         filter_ = EntryFilter(kinds=tuple(kinds), since=since, until=until)
         account = await account_of(accounts, account)
         return await csv_file(accounts.entries_csv(account, filter_), "entries")
+
+    @routes.get("/usage", dependencies=_BALANCE, summary="What was bought, by day")
+    async def usage(
+        account: Whose = None, since: Since = None, until: Until = None
+    ) -> tuple[Usage, ...]:
+        """By day of UTC and operation, oldest first; without `since`, of the 30 days before."""
+        account = await account_of(accounts, account)
+        end = until or datetime.now(UTC)
+        return await accounts.usage(account, since=since or end - _USUAL_PERIOD, until=end)
 
 
 def _add_predictions(routes: APIRouter, accounts: Accounts) -> None:
@@ -164,6 +177,19 @@ def _add_payments(routes: APIRouter, accounts: Accounts) -> None:
         """Whoever pays goes to the answer's `pay_at`."""
         account = await account_of(accounts, wanted.account)
         return await accounts.start_payment(account, wanted.amount_minor)
+
+    @routes.get("/payments", dependencies=_SIGNED_IN, summary="A page of payments, newest first")
+    async def payments(
+        account: Whose = None,
+        everybody: Annotated[bool, Query(description="Of all accounts; for admins.")] = False,
+        state: Annotated[PaymentState | None, Query(description="Only of this state.")] = None,
+        before: Annotated[Text | None, Query(description="The page's cursor.")] = None,
+        limit: Limit = 100,
+    ) -> PaymentsPage:
+        if everybody and not is_admin():
+            raise Forbidden("Only admins see everybody's payments")
+        whose = None if everybody else await account_of(accounts, account)
+        return await accounts.payments(whose, state=state, before=before, limit=limit)
 
     @routes.get("/payments/{payment_id}", dependencies=_SIGNED_IN, summary="One payment")
     async def payment(payment_id: Id, account: Whose = None) -> Payment:

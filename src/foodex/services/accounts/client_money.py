@@ -3,6 +3,7 @@
 import base64
 from collections.abc import AsyncIterator, Mapping
 from contextlib import aclosing
+from datetime import datetime
 from typing import Any
 
 from foodex.core.access import SYSTEM, acting_as, who
@@ -15,9 +16,10 @@ from foodex.domain.ledger import (
     EntryFilter,
     Price,
     Reservation,
+    Usage,
     Verification,
 )
-from foodex.domain.payments import Payment
+from foodex.domain.payments import Payment, PaymentsPage, PaymentState
 from foodex.domain.purchases import (
     EVERY_PREDICTION,
     Prediction,
@@ -114,6 +116,11 @@ class MoneyClient:
         async for piece in self._file("entries.csv", _entries(account, filter_)):
             yield piece
 
+    async def usage(self, account: str, *, since: datetime, until: datetime) -> tuple[Usage, ...]:
+        """What an account bought by day, oldest first."""
+        params = {"account": account, "since": since.isoformat(), "until": until.isoformat()}
+        return await self._peer.call("GET", f"{HERE}/usage", type=tuple[Usage, ...], params=params)
+
     async def verify(self) -> Verification:
         """Whether the ledger holds."""
         return await self._peer.call("GET", f"{HERE}/ledger/verification", type=Verification)
@@ -147,6 +154,24 @@ class MoneyClient:
         return await self._peer.call(
             "GET", of("payments", payment_id), type=Payment, params={"account": account}
         )
+
+    async def payments(
+        self,
+        account: str | None,
+        *,
+        state: PaymentState | None = None,
+        before: str | None = None,
+        limit: int = 100,
+    ) -> PaymentsPage:
+        """One page of an account's payments, newest first; of all accounts, if none is given."""
+        params = {
+            "account": account,
+            "everybody": account is None,
+            "state": state and state.value,
+            "before": before,
+            "limit": limit,
+        }
+        return await self._peer.call("GET", f"{HERE}/payments", type=PaymentsPage, params=params)
 
     async def prediction(self, account: str | None, prediction_id: str) -> Prediction:
         """One prediction with its bodies."""

@@ -25,6 +25,7 @@ from foodex.domain.ledger import (
     Posting,
     Price,
     Reservation,
+    Usage,
     Verification,
     checked_name,
     checked_note,
@@ -220,6 +221,11 @@ class Ledger:
             async with aclosing(ledger_rows.stream(connection, account, filter_)) as pages:
                 async for page in pages:
                     yield b"".join(csv_line(_cells(entry, currency)) for entry in page)
+
+    async def usage(self, account: str, *, since: datetime, until: datetime) -> tuple[Usage, ...]:
+        """What an account bought by day, oldest first; days without purchases are left out."""
+        async with self._database.connect() as connection:
+            return await ledger_rows.usage(connection, account, since, until)
 
     async def verify(self) -> Verification:
         """Recompute the whole ledger and say whether it holds."""

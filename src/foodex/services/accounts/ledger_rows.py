@@ -1,14 +1,22 @@
 """The ledger's SQL."""
 
 from collections.abc import AsyncGenerator, Iterable, Sequence
-from datetime import datetime
+from datetime import date, datetime
 from typing import Any, Final
 
 import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from foodex.domain.ledger import Balance, Entry, EntryFilter, EntryKind, Price, Reservation
+from foodex.domain.ledger import (
+    Balance,
+    Entry,
+    EntryFilter,
+    EntryKind,
+    Price,
+    Reservation,
+    Usage,
+)
 from foodex.services.accounts.tables import balances, entries, reservations
 
 STREAM_ROWS: Final = 1_000
@@ -140,6 +148,50 @@ async def stream(
             return
         after = found[-1].number
         yield found
+
+
+async def usage(
+    connection: AsyncConnection, account: str, since: datetime, until: datetime
+) -> tuple[Usage, ...]:
+    """Charges of an account by day of UTC and operation, oldest first."""
+    # Entries come in the order of time, so what is older is left alone from the newest of it on.
+    older = (
+        sa.select(entries.c.number)
+        .where(entries.c.account_id == account, entries.c.at < since)
+        .order_by(entries.c.number.desc())
+        .limit(1)
+        .scalar_subquery()
+    )
+    at: sa.ColumnElement[Any] = entries.c.at
+    if connection.dialect.name == "postgresql":
+        at = sa.func.timezone("UTC", at)
+    day = sa.cast(sa.func.date(at), sa.String)
+    found = await connection.execute(
+        sa.select(
+            day.label("day"),
+            entries.c.operation,
+            sa.func.sum(sa.func.coalesce(entries.c.quantity, 1)).label("quantity"),
+            sa.func.sum(-entries.c.amount_minor).label("charged_minor"),
+        )
+        .where(
+            entries.c.account_id == account,
+            entries.c.number > sa.func.coalesce(older, 0),
+            entries.c.kind == EntryKind.CHARGE.value,
+            entries.c.at >= since,
+            entries.c.at < until,
+        )
+        .group_by(day, entries.c.operation)
+        .order_by(day, entries.c.operation)
+    )
+    return tuple(
+        Usage(
+            day=date.fromisoformat(row.day),
+            operation=row.operation or "",
+            quantity=int(row.quantity),
+            charged_minor=int(row.charged_minor),
+        )
+        for row in found
+    )
 
 
 async def put_reservations(connection: AsyncConnection, made: Sequence[Reservation]) -> None:

@@ -16,7 +16,7 @@ from foodex.core.settings import AccountsSettings
 from foodex.core.sql import Database
 from foodex.domain.ledger import EntryKind, Posting, no_account
 from foodex.domain.money import Money, checked_amount
-from foodex.domain.payments import Notice, Payment, PaymentState
+from foodex.domain.payments import Notice, Payment, PaymentsPage, PaymentState
 from foodex.ports.payments import Payments as Provider
 from foodex.ports.payments import PretendedPayments
 from foodex.services.accounts import ledger_rows
@@ -113,6 +113,34 @@ class Payments:
         if row is None:
             raise NotFound("There is no such payment")
         return _payment(row)
+
+    async def payments(
+        self,
+        account: str | None,
+        *,
+        state: PaymentState | None = None,
+        before: str | None = None,
+        limit: int = 100,
+    ) -> PaymentsPage:
+        """One page of an account's payments, newest first; of all accounts, if none is given."""
+        limit = checked_amount(limit, "limit", most=self._settings.page_rows)
+        newest = (payments.c.created_at.desc(), payments.c.id.desc())
+        statement = sa.select(payments).order_by(*newest).limit(limit + 1)
+        if account is not None:
+            statement = statement.where(payments.c.account_id == account)
+        if state is not None:
+            statement = statement.where(payments.c.state == state.value)
+        if before is not None:
+            last = sa.select(payments.c.created_at, payments.c.id).where(payments.c.id == before)
+            older = sa.tuple_(payments.c.created_at, payments.c.id) < last.scalar_subquery()
+            statement = statement.where(older)
+        async with self._database.connect() as connection:
+            found = [_payment(row) for row in await connection.execute(statement)]
+        more = len(found) > limit
+        return PaymentsPage(
+            payments=tuple(found[:limit]),
+            next_before=found[limit - 1].id if more else None,
+        )
 
     async def _locked(self, connection: AsyncConnection, provider_id: str) -> Payment:
         found = await connection.execute(

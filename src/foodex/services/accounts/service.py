@@ -97,11 +97,13 @@ class AccountsService:
         self.reservation = ledger.reservation
         self.entries = ledger.entries
         self.entries_csv = ledger.entries_csv
+        self.usage = ledger.usage
         self.verify = ledger.verify
 
         self.start_payment = self._payments.start_payment
         self.pretend_payment = self._payments.pretend_payment
         self.payment = self._payments.payment
+        self.payments = self._payments.payments
         self.buy = self._sales.buy
         self.prediction = history.prediction
         self.predictions = history.predictions

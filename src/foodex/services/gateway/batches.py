@@ -7,7 +7,7 @@ from fastapi import APIRouter, Body, Header, Query, Request
 
 from foodex.core.access import Role, acting_as, allow, current_principal
 from foodex.core.http import STREAMED
-from foodex.domain.jobs import Job, JobRequest
+from foodex.domain.jobs import Job, JobQuote, JobRequest
 from foodex.domain.loads import Format
 from foodex.domain.people import Scope
 from foodex.ports.jobs import Jobs
@@ -75,5 +75,14 @@ def router(files: OrderFiles, jobs: Jobs) -> APIRouter:
         # The scope was seen to here; beyond, a key acts as its person.
         with acting_as(replace(current_principal(), scopes=None)):
             return await jobs.accept(wanted)
+
+    @routes.post("/quotes", dependencies=_ASK, summary="What forecasting a file would cost")
+    async def quote(batch: Annotated[NewBatch, Body(examples=[_EXAMPLE])]) -> JobQuote:
+        """Its orders and their price; a file that cannot be used is refused as it would be then.
+
+        Nothing is begun and nothing is set aside.
+        """
+        with acting_as(replace(current_principal(), scopes=None)):
+            return await jobs.quote(JobRequest(kind=NAME, parameters=asdict(batch)))
 
     return routes

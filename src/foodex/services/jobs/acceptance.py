@@ -13,7 +13,7 @@ from foodex.core.clock import Clock
 from foodex.core.errors import Conflict, FieldProblem, FoodexError, InvalidInput, Unavailable
 from foodex.core.settings import JobsSettings
 from foodex.core.sql import Database
-from foodex.domain.jobs import NORMAL, Job, JobRequest, JobState
+from foodex.domain.jobs import NORMAL, Job, JobQuote, JobRequest, JobState
 from foodex.domain.ledger import Price
 from foodex.ports.accounts import Ledger
 from foodex.ports.jobs import STAFF, Kind
@@ -70,6 +70,16 @@ class Acceptance:
         self._publisher.send(row)
         return row.job
 
+    async def quote(self, request: JobRequest) -> JobQuote:
+        """What a job would cost whoever asks; raises what stands against it."""
+        kind = self._kind(request.kind)
+        check_roles(kind.roles)
+        parameters = self._checked(kind, request)
+        if kind.quote is None:
+            return JobQuote()
+        price = await kind.quote(parameters)
+        return JobQuote(units=None if price is None else price.quantity, price=_paid(price))
+
     async def replay(self, row: Row) -> Job:
         """Have a dead job tried anew."""
         job = row.job
@@ -111,12 +121,7 @@ class Acceptance:
     async def _price(self, kind: Kind, parameters: Mapping[str, Any]) -> Price | None:
         if kind.quote is None:
             return None
-        price = await kind.quote(parameters)
-        principal = current_principal()
-        if principal.account is None or Role.CLIENT not in principal.roles:
-            # Of the house.
-            return None
-        return price if price is not None and price.amount_minor > 0 else None
+        return _paid(await kind.quote(parameters))
 
     def _job(
         self, kind: Kind, request: JobRequest, parameters: dict[str, Any], price: Price | None
@@ -190,6 +195,15 @@ class Acceptance:
             await self._settler.release(job.reservation)
             raise Unavailable("Setting the price aside took too long; try again")
         return found
+
+
+def _paid(price: Price | None) -> Price | None:
+    """What of a price whoever acts pays."""
+    principal = current_principal()
+    if principal.account is None or Role.CLIENT not in principal.roles:
+        # Of the house.
+        return None
+    return price if price is not None and price.amount_minor > 0 else None
 
 
 def _was_given_up(row: Row) -> bool:

@@ -13,6 +13,7 @@ from foodex.domain.jobs import (
     Job,
     JobCounts,
     JobFilter,
+    JobQuote,
     JobRequest,
     JobsPage,
     JobState,
@@ -47,6 +48,10 @@ def _add_jobs(routes: APIRouter, service: Jobs) -> None:
     @routes.post("", dependencies=_ASK, status_code=202, summary="Ask for a background job")
     async def accept(request: Annotated[JobRequest, Body(examples=[_EXAMPLE])]) -> Job:
         return await service.accept(request)
+
+    @routes.post("/quote", dependencies=_ASK, summary="What a job would cost; nothing is begun")
+    async def quote(request: Annotated[JobRequest, Body(examples=[_EXAMPLE])]) -> JobQuote:
+        return await service.quote(request)
 
     @routes.get("", dependencies=_SEE, summary="Jobs, newest first; a client sees their own")
     async def jobs(

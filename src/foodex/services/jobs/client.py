@@ -13,6 +13,7 @@ from foodex.domain.jobs import (
     Job,
     JobCounts,
     JobFilter,
+    JobQuote,
     JobRequest,
     JobsPage,
 )
@@ -30,6 +31,11 @@ class JobsClient:
         """Take a job on."""
         body = msgspec.to_builtins(request)
         return await self._peer.call("POST", _HERE, type=Job, json=body)
+
+    async def quote(self, request: JobRequest) -> JobQuote:
+        """What a job would cost whoever asks."""
+        body = msgspec.to_builtins(request)
+        return await self._peer.call("POST", f"{_HERE}/quote", type=JobQuote, json=body)
 
     async def job(self, job_id: str) -> Job:
         """One job, as far as it is."""

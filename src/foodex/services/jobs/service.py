@@ -20,6 +20,7 @@ from foodex.domain.jobs import (
     Job,
     JobCounts,
     JobFilter,
+    JobQuote,
     JobRequest,
     JobsPage,
     JobState,
@@ -109,6 +110,10 @@ class JobsService:
     async def accept(self, request: JobRequest) -> Job:
         """Take a job on."""
         return await self._acceptance.accept(request)
+
+    async def quote(self, request: JobRequest) -> JobQuote:
+        """What a job would cost whoever asks."""
+        return await self._acceptance.quote(request)
 
     async def job(self, job_id: str) -> Job:
         """One job, with its progress to the moment where it is done here."""
