@@ -110,8 +110,15 @@ def test_grouping_is_a_stable_sort_by_key(keys, seed):
 def test_some_answers_are_those_among_all(rows, asked, start, size):
     now = np.array([time for time, _ in asked], dtype=np.int64)
     keys = {"area": np.zeros(len(asked), dtype=np.int64), "store": np.array([k for _, k in asked])}
-    answers = Past(made(rows), WINDOWS).answers(keys, now)
+    past = Past(made(rows), WINDOWS, keep=True)
+    answers = past.answers(keys, now)
     everything, some = answers.of(slice(None)), answers.of(slice(start, start + size))
+    # Asked again, and about other orders, what was kept answers the same.
+    few = {kind: column[start : start + size] for kind, column in keys.items()}
+    again = past.sums(few, now[start : start + size])
+    for name, (count, total) in some.items():
+        assert np.array_equal(again[name][0], count)
+        assert np.array_equal(again[name][1], total)
     for name, (count, total) in everything.items():
         assert np.array_equal(some[name][0], count[start : start + size])
         if isinstance(total, np.ndarray):

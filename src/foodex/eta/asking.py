@@ -45,7 +45,9 @@ class Asking:
         self._model, self._state = model, state
         self._encoder = model.encoder
         self._known_ms, _ = state.drift.misses()
-        self._past = Past(_all_of(state), self._encoder.windows) if self._encoder.keys else None
+        self._past: Past | None = None
+        if self._encoder.keys:
+            self._past = Past(_all_of(state), self._encoder.windows, keep=True)
         self._shares: dict[tuple[str, ...], bool] = {}
 
     def answer(self, frame: pl.DataFrame, now: datetime) -> Answered:

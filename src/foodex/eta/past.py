@@ -179,13 +179,44 @@ class Answers:
         return found
 
 
-class Past:
-    """All that many orders may ask about one set of events."""
+@dataclass(frozen=True, slots=True)
+class _InTime:
+    """Moments in order of time, and how that order comes from the one they came in."""
 
-    def __init__(self, events: Events, windows: Sequence[Window]) -> None:
+    moments: Integers
+    order: Integers | None
+
+    @classmethod
+    def by(cls, moments: Integers) -> "_InTime":
+        order = order_in_time(moments)
+        return cls(taken(moments, order), order)
+
+
+@dataclass(frozen=True, slots=True)
+class _Arranged:
+    """Events as one kind of key sees them: the delivered with prefix sums, and the placed."""
+
+    done: Stretches
+    sums: Integers
+    placed: Stretches | None
+
+
+class Past:
+    """All that many orders may ask about one set of events.
+
+    Args:
+        events: what there was.
+        windows: what may be asked about it.
+        keep: whether to keep the events as they were arranged, for who asks again and again.
+    """
+
+    def __init__(self, events: Events, windows: Sequence[Window], *, keep: bool = False) -> None:
         self._windows = windows
         self._placed = events
         self._done = events.take(events.delivered_ms != NOT_YET)
+        self._keep = keep
+        self._times: tuple[_InTime, _InTime] | None = None
+        self._arranged: dict[str, _Arranged] = {}
 
     def sums(self, keys: Mapping[str, Integers], now_ms: Integers) -> Sums:
         """Counts and sums by window for orders of these keys at these moments."""
@@ -193,21 +224,22 @@ class Past:
 
     def answers(self, keys: Mapping[str, Integers], now_ms: Integers) -> Answers:
         """The same, to be worked out some orders at a time."""
-        done, placed, n = self._done, self._placed, len(now_ms)
-        asked = n + len(placed)
+        n = len(now_ms)
+        asked = n + len(self._placed)
         # By time once, for every kind of key: grouping keeps the order in time.
-        moments = (now_ms, done.delivered_ms, placed.placed_ms)
-        by_time = each(order_in_time, moments, asked)
-        now, delivered, placed_ms = (
-            taken(m, order) for m, order in zip(moments, by_time, strict=True)
-        )
-        question_order, done_order, placed_order = by_time
-        values = taken(done.values_ms, done_order)
+        if self._times is None:
+            moments = (now_ms, self._done.delivered_ms, self._placed.placed_ms)
+            now, *times = each(_InTime.by, moments, asked)
+            delivered, placed = times
+            if self._keep:
+                self._times = delivered, placed
+        else:
+            now, (delivered, placed) = _InTime.by(now_ms), self._times
 
         def reach(kind: str) -> Reach:
-            questions = Grouped.by(taken(keys[kind], question_order))
-            moment = taken(now, questions.order)
-            order = question_order
+            questions = Grouped.by(taken(keys[kind], now.order))
+            moment = taken(now.moments, questions.order)
+            order = now.order
             if questions.order is not None:
                 order = questions.order if order is None else order[questions.order]
 
@@ -216,20 +248,15 @@ class Past:
                 found[slice(None) if order is None else order] = positions
                 return found
 
-            stretches = Stretches(taken(done.keys[kind], done_order), delivered)
-            about = stretches.ask(questions)
+            # Often it is the very orders that were placed that ask.
+            same = self._placed.keys[kind] is keys[kind] and self._placed.placed_ms is now_ms
+            there = self._of(kind, delivered, placed, questions if same else None)
+            about = there.done.ask(questions)
             high = about.before(moment)
             windows = tuple(w for w in self._windows if w.key == kind)
             counts: dict[str, Positions] = {}
-            if kind in COUNTED_KINDS:
-                # Often it is the very orders that were placed that ask.
-                same = placed.keys[kind] is keys[kind] and placed.placed_ms is now_ms
-                orders = Stretches(
-                    taken(placed.keys[kind], placed_order),
-                    placed_ms,
-                    questions if same else None,
-                )
-                of_orders = orders.ask(questions)
+            if there.placed is not None:
+                of_orders = there.placed.ask(questions)
                 upto = of_orders.before(moment)
                 lately = upto - of_orders.before(moment - _PLACED_MS)
                 all_placed, delivered_all = upto - of_orders.starts, high - about.starts
@@ -237,7 +264,7 @@ class Past:
                 counts = {name: told(count) for name, (count, _) in told_counts.items()}
             return Reach(
                 windows,
-                np.concatenate(([0], np.cumsum(taken(values, stretches.grouped.order)))),
+                there.sums,
                 told(about.starts),
                 told(high),
                 {
@@ -249,6 +276,22 @@ class Past:
             )
 
         return Answers(each(reach, sorted(keys, key=self._work), asked))
+
+    def _of(
+        self, kind: str, delivered: _InTime, placed: _InTime, grouped: Grouped | None
+    ) -> _Arranged:
+        if (kept := self._arranged.get(kind)) is not None:
+            return kept
+        done = Stretches(taken(self._done.keys[kind], delivered.order), delivered.moments)
+        values = taken(taken(self._done.values_ms, delivered.order), done.grouped.order)
+        orders = None
+        if kind in COUNTED_KINDS:
+            keys = taken(self._placed.keys[kind], placed.order)
+            orders = Stretches(keys, placed.moments, grouped)
+        made = _Arranged(done, np.concatenate(([0], np.cumsum(values))), orders)
+        if self._keep:
+            self._arranged[kind] = made
+        return made
 
     def _work(self, kind: str) -> tuple[int, int]:
         # The longest first, so that no core is left waiting for the last: searches, and then the
