@@ -27,6 +27,8 @@ from foodex.services.dashboard.gateway import AppWire, Gateway, HttpWire
 from foodex.services.gateway import batches as batch_routes
 from foodex.services.gateway import cost_routes, scenario_routes, selling, system_routes
 from foodex.services.gateway.app import create_gateway
+from foodex.services.gateway.overview import routes as overview_routes
+from foodex.services.gateway.overview.figures import OverviewFigures
 from foodex.services.gateway.refusals import tell_of_refusals
 from foodex.services.jobs import api as jobs_api
 from foodex.services.jobs import app as jobs_app
@@ -150,6 +152,7 @@ def gateway_app(system: System, *, settings: HttpSettings) -> FastAPI:
             scenario_routes.reports_router(system.scenarios),
             cost_routes.router(),
             system_routes.router(system.state),
+            overview_routes.router(OverviewFigures(system.storage, system.ml)),
         ),
         ml=system.ml,
         accounts=system.accounts,

@@ -11,7 +11,8 @@ class ModelSummary:
     """How a model was made and how good it was on the newest part of its own training orders.
 
     `metrics` and `baselines` are of the held-out tail (rows the model had not been fitted on
-    then); `features` and `importance` (share of the gain, sums to 1) go together; times are
+    then), and so are `errors`, as `errors_by_minutes` tells them, of the model and of what the
+    company itself had said, where it had; `features` and `importance` (share of the gain, sums to 1) go together; times are
     zone-aware UTC; `data_hash` is of the rows fitted, `seconds` by stage.
     """
 
@@ -30,6 +31,7 @@ class ModelSummary:
     time_zone: str
     trees: int = 0
     notes: tuple[str, ...] = field(default=())
+    errors: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
 
     def to_json(self) -> dict[str, Any]:
         """As JSON values; times as ISO 8601."""

@@ -15,13 +15,16 @@ import polars as pl
 from foodex.core.errors import FieldProblem, InvalidInput
 from foodex.domain.deliveries import FIELD
 from foodex.domain.forecasts import QUANTILES
+from foodex.domain.promises import PromisePolicy
 from foodex.eta.calibration import Calibration, Shifts
 from foodex.eta.columns import Columns, Floats, columns_of_frame
 from foodex.eta.encoding import Encoder
+from foodex.eta.evaluation.spread import errors_by_minutes
 from foodex.eta.fitting import Fitted, Progress, Rows, Work
 from foodex.eta.ladder import Ladder
 from foodex.eta.looking import Seen, look
 from foodex.eta.model import Model, Parts, in_process
+from foodex.eta.promising import promises_of
 from foodex.eta.state import LiveState, Timeline
 from foodex.eta.summary import ModelSummary
 
@@ -39,6 +42,7 @@ FEWEST_FOR_THREADS: Final = 50_000
 """Orders from which a fit is spread over all cores."""
 USUAL_SHARE: Final = 0.9
 """An input present in this share of the training orders is expected of a new one."""
+_STANDARD: Final = PromisePolicy()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -60,11 +64,18 @@ class TrainingOptions:
     threads: int | None = None
 
 
-def train(frame: pl.DataFrame, options: TrainingOptions, progress: Progress | None = None) -> Model:
+def train(
+    frame: pl.DataFrame,
+    options: TrainingOptions,
+    progress: Progress | None = None,
+    *,
+    policy: PromisePolicy = _STANDARD,
+) -> Model:
     """Fit, calibrate on the newest part, and describe a model.
 
     `progress` is told the share done (0 to 1) and what is being done; an exception it raises
-    stops the training and comes out of here.
+    stops the training and comes out of here. `policy` is what promises are made by; only the
+    summary tells how they would have been kept.
 
     Raises:
         InvalidInput: options or a frame that nothing can be learned from; the problems say why.
@@ -110,6 +121,8 @@ def train(frame: pl.DataFrame, options: TrainingOptions, progress: Progress | No
     calibration = Calibration.fit(values, place, scale, known_ms)
     quantiles = fitted.link.inverse(_tail_quantiles(calibration, seen, tail, values, place, scale))
     metrics, baselines = _metrics(columns, seen, fit_rows, tail, quantiles)
+    promised = promises_of(policy, quantiles)[0]
+    metrics["on_time_share"] = float(np.mean(minutes[tail] <= promised))
     lap("calibrate")
     if len(minutes) <= REFIT_BELOW:
         fitted = fitted.refit(_part(tell, 0.65, 0.95))
@@ -128,6 +141,7 @@ def train(frame: pl.DataFrame, options: TrainingOptions, progress: Progress | No
         period=_period(columns),
         metrics=metrics,
         baselines=baselines,
+        errors=_errors(columns, minutes[tail], tail, quantiles),
         data_hash=data_hash(columns),
         seconds=seconds,
         options=_options_json(options),
@@ -306,8 +320,19 @@ def _metrics(
     baselines = {"median": judge(np.full(len(tail), median))}
     own = columns.get("own_estimate_minutes")
     if own is not None and not np.isnan(own[tail]).any():
-        baselines["own_estimate"] = judge(own[tail])
+        on_time = float(np.mean(minutes <= own[tail]))
+        baselines["own_estimate"] = judge(own[tail]) | {"on_time_share": on_time}
     return metrics, baselines
+
+
+def _errors(
+    columns: Columns, minutes: Floats, tail: Rows, quantiles: Floats
+) -> dict[str, dict[str, Any]]:
+    found = {"model": errors_by_minutes(quantiles[:, len(QUANTILES) // 2] - minutes)}
+    own = columns.get("own_estimate_minutes")
+    if own is not None and not np.isnan(own[tail]).any():
+        found["own_estimate"] = errors_by_minutes(own[tail] - minutes)
+    return {name: dict(errors) for name, errors in found.items()}
 
 
 def _usual(encoder: Encoder, columns: Columns) -> tuple[str, ...]:

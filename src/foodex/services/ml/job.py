@@ -99,7 +99,7 @@ def _do(request: Task, folder: Path, tell: Tell) -> dict[str, Any]:
 
 
 def _train(request: Training, frame: pl.DataFrame, folder: Path, tell: Tell) -> dict[str, Any]:
-    model = train(frame, request.options, tell)
+    model = train(frame, request.options, tell, policy=request.policy)
     model.save(folder / MODEL_FOLDER)
     return {
         "summary": model.summary.to_json(),

@@ -9,9 +9,10 @@ from foodex.eta.training import TrainingOptions
 
 
 class Training(msgspec.Struct, kw_only=True):
-    """What to train."""
+    """What to train, and which promise is told of in its summary."""
 
     options: TrainingOptions
+    policy: PromisePolicy = PromisePolicy()
 
 
 class Evaluation(msgspec.Struct, kw_only=True):

@@ -111,7 +111,8 @@ class Work:
             parameters=request.parameters,
             threads=self._settings.job_threads or None,
         )
-        task = Task(nice=self._settings.job_nice, training=Training(options=options))
+        training = Training(options=options, policy=self._policies.standard)
+        task = Task(nice=self._settings.job_nice, training=training)
         found = await self._run(folder, request.dataset, dataset.rows, task, tell)
         tell(_TRAINED, "storing the version")
         number = await self._registry.set_aside(claim, request.model)
