@@ -102,16 +102,19 @@ class Batcher:
         """Encode orders placed `now` unless they say otherwise, and tell what is wrong with which.
 
         Orders with only the fields the model knows, each of its plain type, are encoded together;
-        any other order is encoded alone.
+        any other order is encoded alone, and so is a single one, which takes half as long.
         """
-        together = self._together(range(len(orders)), orders, state, now)
-        if together is not None:
-            return together, {}
-        plain = [place for place, order in enumerate(orders) if self._is_plain(order)]
+        if len(orders) > 1:
+            together = self._together(range(len(orders)), orders, state, now)
+            if together is not None:
+                return together, {}
         parts: list[Batch] = []
         errors: dict[int, InvalidInput] = {}
-        if plain and (some := self._together(plain, [orders[p] for p in plain], state, now)):
-            parts.append(some)
+        plain = [place for place, order in enumerate(orders) if self._is_plain(order)]
+        if 1 < len(plain) < len(orders):
+            some = self._together(plain, [orders[p] for p in plain], state, now)
+            if some is not None:
+                parts.append(some)
         done = {place for part in parts for place in part.places}
         for place, order in enumerate(orders):
             if place not in done:
@@ -379,6 +382,8 @@ def _joined(parts: Sequence[Batch], width: int) -> Batch:
     """One batch of several, in the order of their places."""
     if not parts:
         return Batch([], np.empty((0, width)), [], [], [], [], [], [], [], [])
+    if len(parts) == 1:
+        return parts[0]
     ones = sorted(
         (place, part.encoded(row)) for part in parts for row, place in enumerate(part.places)
     )
