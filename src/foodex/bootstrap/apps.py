@@ -13,7 +13,7 @@ from foodex.bootstrap.state import prepare_state
 from foodex.bootstrap.system import System, assemble
 from foodex.core.access import Access, KeyAccess
 from foodex.core.errors import InvalidInput, NotFound
-from foodex.core.http import put_around
+from foodex.core.http import App, put_around
 from foodex.core.settings import HttpSettings, Settings
 from foodex.ports.jobs import Jobs
 from foodex.ports.storage import Storage
@@ -25,7 +25,7 @@ from foodex.services.collector import app as collector_app
 from foodex.services.dashboard.app import beside, create_dashboard
 from foodex.services.dashboard.gateway import AppWire, Gateway, HttpWire
 from foodex.services.gateway import batches as batch_routes
-from foodex.services.gateway import cost_routes, scenario_routes, selling, system_routes
+from foodex.services.gateway import cost_routes, scenario_routes, system_routes
 from foodex.services.gateway.app import create_gateway
 from foodex.services.gateway.overview import routes as overview_routes
 from foodex.services.gateway.overview.figures import OverviewFigures
@@ -94,7 +94,7 @@ async def single_app(name: str, settings: Settings) -> AsyncIterator[FastAPI]:
             )
         else:
             ml = await parts.ml(storage, here=False)
-            accounts = await parts.accounts(here=False, work=selling.answers(ml))
+            accounts = await parts.accounts(here=False)
             system = await assemble(
                 parts,
                 settings,
@@ -121,7 +121,7 @@ async def _dashboard(settings: Settings) -> AsyncIterator[FastAPI]:
 async def _jobs(parts: Parts, settings: Settings, storage: Storage, *, work: bool) -> Jobs:
     """Jobs in a process of their own, whose other services are all elsewhere."""
     ml = await parts.ml(storage, here=False)
-    accounts = await parts.accounts(here=False, work=selling.answers(ml))
+    accounts = await parts.accounts(here=False)
     kinds = all_kinds(
         settings,
         storage=storage,
@@ -134,7 +134,7 @@ async def _jobs(parts: Parts, settings: Settings, storage: Storage, *, work: boo
     return await parts.jobs(here=True, work=work, accounts=accounts, kinds=kinds)
 
 
-def gateway_app(system: System, *, settings: HttpSettings) -> FastAPI:
+def gateway_app(system: System, *, settings: HttpSettings) -> App:
     """The gateway over a composed system."""
     access = system.access
     routers: dict[str, APIRouter] = {
@@ -177,7 +177,7 @@ def gateway_app(system: System, *, settings: HttpSettings) -> FastAPI:
     return app
 
 
-def whole_app(system: System, *, settings: HttpSettings) -> FastAPI:
+def whole_app(system: System, *, settings: HttpSettings) -> App:
     """The gateway over a composed system, and the dashboard beside it at the same address."""
     app = gateway_app(system, settings=settings)
     dashboard = create_dashboard(Gateway(AppWire(app)), settings=settings)

@@ -22,7 +22,7 @@ from foodex.core.limits import Limiter
 from foodex.core.peer import Peer
 from foodex.core.settings import ObjectsSettings, Settings
 from foodex.core.sql import Database
-from foodex.ports.accounts import Accounts, Work
+from foodex.ports.accounts import Accounts
 from foodex.ports.collector import Collector
 from foodex.ports.jobs import Jobs, Kind
 from foodex.ports.ml import Ml
@@ -92,13 +92,11 @@ class Parts:
         await self._stack.enter_async_context(limiter.running())
         return limiter
 
-    async def accounts(self, *, here: bool, work: Work | None = None) -> Accounts:
-        """Accounts; `work` makes the answers of the predictions that are bought here."""
+    async def accounts(self, *, here: bool) -> Accounts:
+        """People, their money, and what they bought."""
         chosen = self._settings.accounts
         if not here:
-            client = AccountsClient(
-                await self._peer("accounts", chosen.url), settings=chosen, work=work
-            )
+            client = AccountsClient(await self._peer("accounts", chosen.url), settings=chosen)
             await self._stack.enter_async_context(client.running())
             return client
         rates = open_rates(self._settings.limits.url.get_secret_value())
@@ -117,7 +115,6 @@ class Parts:
             signing=load_or_create_signing_keys(
                 Path(chosen.signing_keys), stage=self._settings.stage
             ),
-            work=work,
         )
         await self._stack.enter_async_context(service.running())
         return service

@@ -25,7 +25,6 @@ from foodex.ports.system import SystemState
 from foodex.services.accounts.client import AccountsClient
 from foodex.services.collector.client import CollectorClient
 from foodex.services.collector.service import CollectorService
-from foodex.services.gateway import selling
 from foodex.services.gateway.order_files import OrderFiles
 from foodex.services.gateway.scenario_client import ScenariosClient
 from foodex.services.gateway.scenario_runs import ScenarioRuns
@@ -70,7 +69,7 @@ async def compose(settings: Settings, *, work: bool = False) -> AsyncIterator[Sy
         storage = await parts.storage(here=not settings.storage.url)
         collector = await parts.collector(storage, here=not settings.collector.url)
         ml = await parts.ml(storage, here=not settings.ml.url)
-        accounts = await parts.accounts(here=not settings.accounts.url, work=selling.answers(ml))
+        accounts = await parts.accounts(here=not settings.accounts.url)
         jobs = await parts.jobs(
             here=not settings.jobs.url,
             work=work,

@@ -13,7 +13,7 @@ from fastapi.exceptions import RequestValidationError
 from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_latest
 from starlette.exceptions import HTTPException
 from starlette.middleware.cors import CORSMiddleware
-from starlette.types import ASGIApp
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 import foodex
 from foodex.core.access import Access, public
@@ -101,6 +101,17 @@ def problem_error(
     )
 
 
+class App(FastAPI):
+    """An app with layers around the whole of it, the framework's own work on a request too."""
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(**options)
+        self.outermost: ASGIApp = super().__call__
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        await self.outermost(scope, receive, send)
+
+
 def create_app(
     name: str,
     *,
@@ -113,7 +124,7 @@ def create_app(
     description: str = "",
     limiter: Limiter = UNLIMITED,
     render: Render = problem_response,
-) -> FastAPI:
+) -> App:
     """An app with the router's routes and all that every service has around them.
 
     `running` is entered while the app serves; `checks` are awaited by `/health/ready`, each of
@@ -129,7 +140,7 @@ def create_app(
             yield
         state.started = False
 
-    app = FastAPI(
+    app = App(
         title="FoodEx" if name == "gateway" else f"FoodEx {name}",
         version=foodex.__version__,
         description=description,
@@ -161,16 +172,15 @@ def create_app(
     return app
 
 
-def put_around(app: FastAPI, layer: Callable[[ASGIApp], ASGIApp]) -> None:
-    """Put a layer around the whole app, the framework's own layers too, which cost 20 µs.
+def put_around(app: App, layer: Callable[[ASGIApp], ASGIApp]) -> None:
+    """Put a layer around the whole app; of several, the last is the outermost.
 
-    What the layer answers itself passes none of them. Of several, the last is the outermost.
+    What the layer answers itself passes nothing of the framework.
     """
-    inner = app.build_middleware_stack
-    app.build_middleware_stack = lambda: layer(inner())  # type: ignore[method-assign]
+    app.outermost = layer(app.outermost)
 
 
-def open_to_origins(app: FastAPI, settings: HttpSettings) -> None:
+def open_to_origins(app: App, settings: HttpSettings) -> None:
     """Let pages of the origins in the settings call the app; to be added last, around all else."""
     if settings.cors_origins:
         put_around(

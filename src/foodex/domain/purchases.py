@@ -1,10 +1,10 @@
 """Paid predictions: what is asked, what is answered, and what is kept of both."""
 
 import hashlib
-import secrets
+import random
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, Final
+from typing import Final
 
 from foodex.domain.ledger import Price
 
@@ -29,9 +29,8 @@ class Purchase:
     """One request for a paid prediction.
 
     `order` is the body as it was sent. `fingerprint` tells two bodies under one
-    `idempotency_key` apart; by default it is the order's SHA-256. `answer` is given by callers
-    that have it already; `asked` is whatever a shared step needs that makes the answers. `id` is
-    given when the purchase is made.
+    `idempotency_key` apart; by default it is the order's SHA-256. Without an `answer` it only gets
+    the one that was recorded under its key. `id` is given when the purchase is made.
     """
 
     account: str
@@ -42,7 +41,6 @@ class Purchase:
     idempotency_key: str | None = None
     fingerprint: bytes | None = None
     answer: Answer | None = None
-    asked: Any = None
     id: str = ""
 
     def told_apart_by(self) -> bytes:
@@ -117,7 +115,8 @@ class PredictionsPage:
 
 def new_id(at: datetime) -> str:
     """A new prediction's id: 32 hexadecimal digits whose order is that of time."""
-    return f"{int(at.timestamp() * 1000):012x}{secrets.token_hex(10)}"
+    # Nobody may do anything for knowing one, so it need not be secret, only unlike others.
+    return f"{int(at.timestamp() * 1000):012x}{random.getrandbits(80):020x}"
 
 
 def first_id(at: datetime) -> str:

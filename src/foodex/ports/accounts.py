@@ -1,11 +1,10 @@
 """What the accounts service does for the others."""
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping
 from datetime import datetime
 from typing import Protocol
 
 from foodex.core.access import Role
-from foodex.core.errors import FoodexError
 from foodex.domain.ledger import (
     EVERY_ENTRY,
     Balance,
@@ -36,16 +35,12 @@ from foodex.domain.people import (
 )
 from foodex.domain.purchases import (
     EVERY_PREDICTION,
-    Answer,
     Prediction,
     PredictionFilter,
     PredictionsPage,
     Purchase,
     Receipt,
 )
-
-Work = Callable[[Sequence[Purchase]], Awaitable[Sequence[Answer | FoodexError]]]
-"""Makes the answers of a batch at once, aligned with it; an error is for that member alone."""
 
 # --- Money ---------------------------------------------------------------------------------------
 
@@ -170,8 +165,8 @@ class Sales(Protocol):
     async def buy(self, purchase: Purchase) -> Receipt:
         """Charge and record one prediction in one transaction; the answer once it is durable.
 
-        Raises `PaymentRequired`, `Conflict` (another order under the same key), `Overloaded` and
-        `Unavailable`.
+        Raises `PaymentRequired`, `Conflict` (another order under the same key), `Overloaded`,
+        `Unavailable`, and `InternalError` where there is no answer to sell.
         """
         ...
 

@@ -15,7 +15,6 @@ from foodex.core.settings import AccountsSettings, OperationPrices
 from foodex.core.sql import Database, migrate
 from foodex.domain.people import Scope, Tokens
 from foodex.domain.purchases import Answer, Purchase
-from foodex.ports.accounts import Work
 from foodex.services.accounts.access import AccountsAccess
 from foodex.services.accounts.callers import Callers
 from foodex.services.accounts.guessing import Guessing
@@ -65,9 +64,9 @@ class Bank:
         self.provider = LocalPayments(secret=SECRET, tolerance_seconds=300, clock=self.clock)
         self.payments = Payments(provider=self.provider, **given)
 
-    def sales(self, work: Work | None = None, **settings: object) -> PaidPredictions:
+    def sales(self, **settings: object) -> PaidPredictions:
         chosen = self.settings.model_copy(update=settings)
-        return PaidPredictions(database=self.database, settings=chosen, clock=self.clock, work=work)
+        return PaidPredictions(database=self.database, settings=chosen, clock=self.clock)
 
     async def account(self, name: str = "ada", balance_minor: int = 0) -> str:
         await self.ledger.open_account(name)

@@ -5,7 +5,6 @@
 
 import asyncio
 import os
-from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -13,7 +12,6 @@ import pytest
 
 from foodex.core.errors import (
     Conflict,
-    FoodexError,
     InternalError,
     InvalidInput,
     NotFound,
@@ -21,7 +19,7 @@ from foodex.core.errors import (
     PaymentRequired,
     Unavailable,
 )
-from foodex.domain.purchases import Answer, Purchase, Receipt
+from foodex.domain.purchases import Answer, Receipt
 from tests.services.accounts.conftest import Bank, purchase
 
 CHARGES = int(os.environ.get("FOODEX_TEST_CHARGES", "2000"))
@@ -209,47 +207,23 @@ async def test_a_key_is_plain_text(bank: Bank, key: str) -> None:
     assert refused.value.problems[0].field == "Idempotency-Key"
 
 
-async def test_what_waits_becomes_one_call_of_the_work(bank: Bank) -> None:
+async def test_what_brings_no_answer_is_refused_alone(bank: Bank) -> None:
     await bank.account(balance_minor=100)
-    calls = []
-
-    async def work(asked: Sequence[Purchase]) -> Sequence[Answer | FoodexError]:
-        calls.append(len(asked))
-        return [
-            InvalidInput("no such street") if one.asked == 3 else Answer(answer=b"%d" % one.asked)
-            for one in asked
-        ]
-
-    sales = bank.sales(work)
+    sales = bank.sales()
     async with sales.running():
-        told = await results(*(sales.buy(purchase(asked=n, number=n)) for n in range(6)))
-        again = [purchase(asked=n, number=9, idempotency_key="k") for n in (7, 8)]
-        replayed = await results(*(sales.buy(one) for one in again))
-    assert calls == [6, 1]
+        wanted = [purchase(number=n, answer=None if n == 3 else answered(n)) for n in range(6)]
+        told = await results(*(sales.buy(one) for one in wanted))
+        twice = [purchase(number=9, answer=answered(n), idempotency_key="k") for n in (7, 8)]
+        replayed = await results(*(sales.buy(one) for one in twice))
     assert [getattr(one, "answer", None) for one in told] == [b"0", b"1", b"2", None, b"4", b"5"]
-    assert isinstance(told[3], InvalidInput)
+    assert isinstance(told[3], InternalError)
     assert [one.answer for one in replayed] == [b"7", b"7"]
     assert await bank.left() == 100 - 12
     await bank.holds()
 
 
-async def test_work_that_fails_charges_nobody_and_work_goes_on(bank: Bank) -> None:
-    await bank.account(balance_minor=100)
-    fails = True
-
-    async def work(asked: Sequence[Purchase]) -> Sequence[Answer | FoodexError]:
-        if fails:
-            raise ZeroDivisionError
-        return [Answer(answer=b"{}") for _ in asked]
-
-    sales = bank.sales(work)
-    async with sales.running():
-        told = await results(*(sales.buy(purchase()) for _ in range(3)))
-        assert [type(one) for one in told] == [InternalError] * 3
-        fails = False
-        await sales.buy(purchase())
-    assert await bank.left() == 98
-    await bank.holds()
+def answered(number: int) -> Answer:
+    return Answer(answer=b"%d" % number)
 
 
 async def test_a_member_that_cannot_be_written_hurts_no_other(bank: Bank) -> None:

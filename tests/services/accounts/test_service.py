@@ -12,7 +12,7 @@ from foodex.adapters.rates.limits import open_rates
 from foodex.core.access import KeyAccess
 from foodex.core.peer import Peer
 from foodex.core.settings import HttpSettings, OperationPrices
-from foodex.ports.accounts import Accounts, Work
+from foodex.ports.accounts import Accounts
 from foodex.services.accounts import service as module
 from foodex.services.accounts.app import create_app
 from foodex.services.accounts.client import AccountsClient
@@ -33,7 +33,7 @@ def provider() -> LocalPayments:
 
 @asynccontextmanager
 async def started(
-    url: str, signing: SigningKeys, provider: LocalPayments, work: Work | None
+    url: str, signing: SigningKeys, provider: LocalPayments
 ) -> AsyncIterator[AccountsService]:
     database = open_database(url)
     service = AccountsService(
@@ -43,7 +43,6 @@ async def started(
         rates=open_rates("memory://"),
         provider=provider,
         signing=signing,
-        work=work,
     )
     async with service.running():
         yield service
@@ -56,7 +55,7 @@ async def test_bodies_past_their_retention_are_forgotten_in_the_background(
     provider: LocalPayments,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    async with started(database_url, signing, provider, None) as accounts:
+    async with started(database_url, signing, provider) as accounts:
         await rich(accounts)
         old = await accounts.buy(purchase(answer=answer(), id=f"{0:012x}{7:020x}"))
         new = await accounts.buy(purchase(answer=answer()))
@@ -69,7 +68,7 @@ async def test_bodies_past_their_retention_are_forgotten_in_the_background(
 
     monkeypatch.setattr(History, "purge", told)
     monkeypatch.setattr(module, "_PURGE_AFTER_SECONDS", 0.0)
-    async with started(database_url, signing, provider, None) as accounts, asyncio.timeout(10):
+    async with started(database_url, signing, provider) as accounts, asyncio.timeout(10):
         await forgot.wait()
         assert (await accounts.prediction("ada", old.prediction_id)).answer is None
         assert (await accounts.prediction("ada", new.prediction_id)).answer == answer().answer
@@ -79,18 +78,18 @@ async def test_bodies_past_their_retention_are_forgotten_in_the_background(
 class TestService(AccountsContract):
     @pytest.fixture
     def start(self, database_url: str, signing: SigningKeys, provider: LocalPayments) -> Start:
-        return lambda work: started(database_url, signing, provider, work)
+        return lambda: started(database_url, signing, provider)
 
 
 class TestClient(AccountsContract):
     @pytest.fixture
     def start(self, database_url: str, signing: SigningKeys, provider: LocalPayments) -> Start:
         @asynccontextmanager
-        async def start(work: Work | None) -> AsyncIterator[Accounts]:
-            async with started(database_url, signing, provider, None) as service:
+        async def start() -> AsyncIterator[Accounts]:
+            async with started(database_url, signing, provider) as service:
                 app = create_app(service, access=KeyAccess("key"), settings=HttpSettings())
                 async with serve(app) as url, Peer(url, "key") as peer:
-                    client = AccountsClient(peer, settings=CHOSEN, work=work)
+                    client = AccountsClient(peer, settings=CHOSEN)
                     async with client.running():
                         yield client
 

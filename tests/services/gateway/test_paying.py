@@ -23,7 +23,6 @@ from foodex.services.accounts.access import AccountsAccess
 from foodex.services.accounts.service import AccountsService
 from foodex.services.accounts.tokens import load_or_create_signing_keys
 from foodex.services.gateway.app import create_gateway
-from foodex.services.gateway.selling import answers
 from tests.support.serving import serve
 
 SYSTEM_KEY = "the-key-of-the-system"
@@ -127,7 +126,6 @@ async def shop(database_url: str, tmp_path: Path) -> AsyncIterator[Shop]:
         rates=open_rates("memory://"),
         provider=LocalPayments(secret="x" * 32, tolerance_seconds=300, clock=clock),
         signing=load_or_create_signing_keys(tmp_path / "keys.json", stage=Stage.MVP),
-        work=answers(ml),  # type: ignore[arg-type]
     )
     access = AccountsAccess(accounts, settings=settings, clock=clock, others=KeyAccess(SYSTEM_KEY))
     app = create_gateway(

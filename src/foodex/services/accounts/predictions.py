@@ -24,8 +24,7 @@ from foodex.core.errors import (
 from foodex.core.settings import AccountsSettings
 from foodex.core.sql import Database
 from foodex.domain.ledger import Price, cannot_pay
-from foodex.domain.purchases import Answer, Bought, Purchase, Receipt, new_id
-from foodex.ports.accounts import Work
+from foodex.domain.purchases import Bought, Purchase, Receipt, new_id
 from foodex.services.accounts.batches import Batches, Key, Known, Outcome, Paid, Refused, Undecided
 from foodex.services.accounts.batches_postgresql import PostgresqlBatches
 from foodex.services.accounts.batches_sqlite import SqliteBatches
@@ -45,10 +44,7 @@ def open_batches(database: Database) -> Batches:
 
 
 class PaidPredictions:
-    """Sells predictions: what waits becomes one call of `work` and one transaction.
-
-    Without `work` every purchase brings its own answer.
-    """
+    """Sells predictions: what waits becomes one transaction."""
 
     def __init__(
         self,
@@ -56,13 +52,11 @@ class PaidPredictions:
         database: Database,
         settings: AccountsSettings,
         clock: Clock,
-        work: Work | None = None,
         batches: Batches | None = None,
     ) -> None:
         self.prices = PriceList(settings.currency, settings.prices)
         self._batches = batches or open_batches(database)
         self._clock = clock
-        self._work = work or _brought
         self._seconds = settings.commit_seconds
         self._group: GroupCommit[Purchase, Receipt] = GroupCommit(
             self._sell, waiting=settings.waiting, batch=settings.batch
@@ -81,10 +75,10 @@ class PaidPredictions:
         """Charge and record one prediction; its answer, once both are durable.
 
         Under an `idempotency_key` that was used before the first answer is given again and
-        nothing is charged. Raises `PaymentRequired` with `balance_minor` and `price_minor`,
-        `Conflict` for another order under the same key, `Overloaded` when too many wait, and
-        `Unavailable` when the database cannot be reached; whether it was charged is then only
-        known by asking again under the same key.
+        nothing is charged, whether or not this purchase brings one. Raises `PaymentRequired` with
+        `balance_minor` and `price_minor`, `Conflict` for another order under the same key,
+        `Overloaded` when too many wait, and `Unavailable` when the database cannot be reached;
+        whether it was charged is then only known by asking again under the same key.
         """
         key = purchase.idempotency_key
         if key is not None and not _KEY.fullmatch(key):
@@ -101,7 +95,7 @@ class PaidPredictions:
             if keys := sale.keys():
                 async with self._in_time():
                     sale.replay(await self._batches.known(keys))
-            await self._answer(sale)
+            sale.price(self.prices)
             async with self._in_time():
                 await self._commit(sale, sale.priced())
         except Unavailable as error:
@@ -118,21 +112,6 @@ class PaidPredictions:
             # Who came meanwhile would only wait as long again.
             self._group.refuse_waiting(error)
             raise error from None
-
-    async def _answer(self, sale: "_Sale") -> None:
-        open_ = sale.open()
-        if not open_:
-            return
-        answers = await self._work([sale.purchases[place] for place in open_])
-        if len(answers) != len(open_):
-            raise InternalError("The orders were not answered one by one")
-        for place, answer in zip(open_, answers, strict=True):
-            purchase = sale.purchases[place]
-            if isinstance(answer, FoodexError):
-                sale.results_[place] = answer
-            else:
-                price = self.prices.of(purchase.operation, answer.model)
-                sale.bought[place] = Bought(purchase=purchase, answer=answer, price=price)
 
     async def _commit(self, sale: "_Sale", places: Sequence[int]) -> None:
         while places:
@@ -181,9 +160,16 @@ class _Sale:
     def keys(self) -> Sequence[Key]:
         return list(self._leaders)
 
-    def open(self) -> Sequence[int]:
-        """Places that still need an answer of their own."""
-        return [p for p, r in enumerate(self.results_) if r is None and self._leader(p) == p]
+    def price(self, prices: PriceList) -> None:
+        """Say what those cost that have no result yet and are to be answered by themselves."""
+        for place, purchase in enumerate(self.purchases):
+            if self.results_[place] is None and self._leader(place) == place:
+                answer = purchase.answer
+                if answer is None:
+                    self.results_[place] = InternalError("The purchase brings no answer")
+                else:
+                    price = prices.of(purchase.operation, answer.model)
+                    self.bought[place] = Bought(purchase=purchase, answer=answer, price=price)
 
     def priced(self) -> Sequence[int]:
         return sorted(self.bought)
@@ -231,12 +217,6 @@ class _Sale:
         if self.purchases[place].told_apart_by() != self.purchases[leader].told_apart_by():
             return _other_order()
         return replace(result, replayed=True) if isinstance(result, Receipt) else result
-
-
-async def _brought(purchases: Sequence[Purchase]) -> Sequence[Answer | FoodexError]:
-    return [
-        purchase.answer or InternalError("The purchase brings no answer") for purchase in purchases
-    ]
 
 
 def _receipt(bought: Bought, balance_minor: int) -> Receipt:

@@ -15,7 +15,6 @@ from foodex.core.sql import Database, migrate
 from foodex.domain.ledger import Price
 from foodex.domain.payments import Payment
 from foodex.domain.people import Action
-from foodex.ports.accounts import Work
 from foodex.ports.payments import Payments as Provider
 from foodex.ports.rates import Rates
 from foodex.services.accounts import audit_log
@@ -55,7 +54,6 @@ class AccountsService:
         rates: Rates,
         provider: Provider,
         signing: SigningKeys,
-        work: Work | None = None,
     ) -> None:
         self._database, self._clock = database, clock
         self._callers = Callers(database=database, signing=signing, clock=clock)
@@ -82,7 +80,7 @@ class AccountsService:
         self._payments = Payments(
             database=database, provider=provider, settings=settings, clock=clock
         )
-        self._sales = PaidPredictions(database=database, settings=settings, clock=clock, work=work)
+        self._sales = PaidPredictions(database=database, settings=settings, clock=clock)
         history = History(database=database, settings=settings, clock=clock)
 
         self.open_account = ledger.open_account

@@ -5,7 +5,7 @@ a few kilobytes.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import msgspec
@@ -26,8 +26,8 @@ class Outcome:
 
 
 def write_purchases(purchases: Sequence[Purchase]) -> bytes:
-    """Purchases as they are sent; `asked` stays with who makes the answers."""
-    return msgspec.json.encode([replace(purchase, asked=None) for purchase in purchases])
+    """Purchases as they are sent."""
+    return msgspec.json.encode(purchases)
 
 
 def read_purchases(body: bytes) -> list[Purchase]:

@@ -4,12 +4,12 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, nullcontext
 from typing import Any
 
-from fastapi import APIRouter, FastAPI
+from fastapi import APIRouter
 from prometheus_client import CollectorRegistry
 from starlette.types import ASGIApp
 
 from foodex.core.access import Access
-from foodex.core.http import Check, create_app, open_to_origins, put_around
+from foodex.core.http import App, Check, create_app, open_to_origins, put_around
 from foodex.core.limits import UNLIMITED, Limiter
 from foodex.core.settings import HttpSettings
 from foodex.ports.accounts import Accounts
@@ -38,7 +38,7 @@ def create_gateway(
     registry: CollectorRegistry | None = None,
     limiter: Limiter = UNLIMITED,
     layers: Sequence[Callable[[ASGIApp], ASGIApp]] = (),
-) -> FastAPI:
+) -> App:
     """The gateway over the other services' routes, by service name, and more of its `own`.
 
     With `accounts` clients pay for their forecasts. The routes stand on the services' ports, so

@@ -1,35 +1,24 @@
 """Who pays for a forecast, and how: charged, recorded and answered, or merely answered."""
 
 import hashlib
-from collections.abc import Sequence
 from typing import Final
 
 import msgspec
 
 from foodex.core.access import Principal, Role
 from foodex.core.clock import Clock, SystemClock
-from foodex.core.errors import FoodexError
+from foodex.core.errors import FoodexError, InternalError
 from foodex.core.gathering import Gathering
 from foodex.core.limits import RawHeaders
 from foodex.domain.forecasts import Answered, Ask
 from foodex.domain.purchases import Answer, Purchase, Receipt, new_id
-from foodex.ports.accounts import Sales, Work
+from foodex.ports.accounts import Sales
 from foodex.ports.ml import Ml
 from foodex.services.gateway.answers import told
 
 OPERATION: Final = "eta"
 
 _encode = msgspec.json.Encoder().encode
-
-
-def answers(ml: Ml) -> Work:
-    """Makes the answers of purchases whose `asked` is an `Ask`; what is recorded is the JSON."""
-
-    async def work(purchases: Sequence[Purchase]) -> Sequence[Answer | FoodexError]:
-        found = await ml.answers([purchase.asked for purchase in purchases])
-        return [one if isinstance(one, FoodexError) else _answer(one) for one in found]
-
-    return work
 
 
 def _answer(answered: Answered) -> Answer:
@@ -47,13 +36,14 @@ class Desk:
     """Answers orders: clients buy their forecasts, others are given them.
 
     Clients are told by their role and their account. Whoever waits at the same time shares a call
-    of the model, and those who buy share a transaction too.
+    of the model, and those who buy then share a transaction: while one is written, the forecasts
+    of the next are made.
     """
 
     def __init__(self, ml: Ml, sales: Sales | None, clock: Clock | None = None) -> None:
         """Without `sales` nobody pays."""
         self._sales, self._clock = sales, clock or SystemClock()
-        self._given: Gathering[Ask, Answered] = Gathering(ml.answers)
+        self._made: Gathering[Ask, Answered] = Gathering(ml.answers)
 
     async def answer(
         self, principal: Principal, ask: Ask, body: bytes, idempotency_key: str | None
@@ -68,7 +58,15 @@ class Desk:
         """
         account = principal.account
         if self._sales is None or account is None or Role.CLIENT not in principal.roles:
-            return _encode(told((await self._given.ask(ask)).forecast)), ()
+            return _encode(told((await self._made.ask(ask)).forecast)), ()
+        answer = failed = None
+        try:
+            answer = _answer(await self._made.ask(ask))
+        except FoodexError as error:
+            # Under a key that was used before there is an answer, whatever goes wrong now.
+            if idempotency_key is None:
+                raise
+            failed = error
         purchase = Purchase(
             account=account,
             who=principal.name,
@@ -77,10 +75,13 @@ class Desk:
             operation=OPERATION,
             idempotency_key=idempotency_key,
             fingerprint=None if idempotency_key is None else _fingerprint(ask, body),
-            asked=ask,
+            answer=answer,
             id=new_id(self._clock.now()),
         )
-        receipt = await self._sales.buy(purchase)
+        try:
+            receipt = await self._sales.buy(purchase)
+        except InternalError as error:
+            raise failed or error from None
         return receipt.answer, _paid(receipt)
 
 
