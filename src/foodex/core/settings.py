@@ -397,6 +397,9 @@ class JobsSettings(Group):
     )
     page_rows: Count = Field(1_000, description="Most jobs in one page.")
     link_seconds: Positive = Field(3600.0, description="How long a link to a file is good for.")
+    file_days: Count = Field(
+        90, description="Days that the files of jobs are kept: answers, reports, rejected rows."
+    )
 
 
 class BatchesSettings(Group):

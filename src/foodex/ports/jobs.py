@@ -148,6 +148,12 @@ Quote = Callable[[Mapping[str, Any]], Awaitable[Price | None]]
 Asked for whoever wants the job; raises what stands against taking it on.
 """
 
+StopElsewhere = Callable[[Job], Awaitable[None]]
+"""Ends what an attempt at a job has begun in other services and nobody follows any more.
+
+Called for a job that was cancelled, maybe several times, and maybe though there is nothing to end.
+"""
+
 STAFF: Final = frozenset({Role.OPERATOR, Role.ANALYST, Role.ADMIN})
 
 
@@ -160,5 +166,6 @@ class Kind:
     roles: frozenset[Role] = STAFF
     check: Check | None = None
     quote: Quote | None = None
+    stop_elsewhere: StopElsewhere | None = None
     timeout_seconds: float = 3600.0
     max_attempts: int = 5

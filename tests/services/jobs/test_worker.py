@@ -7,7 +7,7 @@ import subprocess
 import sys
 from collections.abc import Sequence
 from contextlib import AbstractAsyncContextManager
-from datetime import timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -15,11 +15,14 @@ import pytest
 import sqlalchemy as sa
 
 from foodex.core.access import acting_as
+from foodex.core.clock import SystemClock
 from foodex.core.errors import NotFound, PaymentRequired, Unavailable
 from foodex.domain.jobs import Job, JobRequest, JobState
 from foodex.domain.ledger import Price, Reservation
+from foodex.ports.jobs import JobContext, Kind
 from foodex.ports.queue import Deliveries, Message, Queue
 from foodex.services.jobs import lease_rows
+from foodex.services.jobs.old_files import OldFiles
 from foodex.services.jobs.service import JobsService
 from foodex.services.jobs.tables import jobs as table
 from tests.services.jobs.conftest import (
@@ -529,3 +532,71 @@ def test_the_process_of_heavy_work_is_a_light_one() -> None:
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     heavy = {"fastapi", "pydantic", "sqlalchemy", "polars", "numpy", "onnxruntime", "lightgbm"}
     assert not heavy & set(done.stdout.split())
+
+
+# --- Afterwards ---------------------------------------------------------------------------------
+
+
+async def test_what_a_job_began_elsewhere_ends_when_nobody_holds_it(yard: Yard) -> None:
+    begun: list[str] = []
+    stopped: list[str] = []
+
+    async def run(context: JobContext) -> None:
+        begun.append(context.job.id)
+        raise Unavailable("Try again later")
+
+    async def stop(job: Job) -> None:
+        if not stopped:
+            stopped.append("")
+            raise Unavailable("Not now")
+        stopped.append(job.id)
+
+    kinds = KINDS | {"away": Kind(name="away", run=run, stop_elsewhere=stop)}
+    with acting_as(ADMIN):
+        async with yard.start(kinds=kinds, retry_seconds=600) as service:
+            job = await ask(service, "away")
+            await until(service, job, lambda found: found.state is JobState.WAITING and begun != [])
+        async with yard.start(kinds=kinds, work=False) as service:
+            never = await ask(service, "away")
+            for one in (job, never):
+                assert (await service.cancel_job(one.id)).state is JobState.CANCELLED
+            assert stopped == []
+        async with yard.start(kinds=kinds) as service:
+            await eventually(lambda: job.id in stopped)
+    assert set(stopped) == {"", job.id}
+    assert begun == [job.id]
+
+
+class Later:
+    """A clock of another day."""
+
+    def __init__(self, days: float) -> None:
+        self._days = days
+
+    def now(self) -> datetime:
+        return SystemClock().now() + timedelta(days=self._days)
+
+
+async def test_files_are_removed_after_their_days_and_jobs_stay(yard: Yard) -> None:
+    objects = yard.place.objects()
+
+    async def swept(days: float) -> int:
+        settings = yard.place.settings.model_copy(update={"file_days": 90})
+        old = OldFiles(
+            database=yard.database, objects=objects, settings=settings, clock=Later(days)
+        )
+        return await old.sweep()
+
+    await objects.put("jobs/nobody/1/left.txt", b"left by an attempt that was killed")
+    await objects.put("reports/else.txt", b"not of a job")
+    with acting_as(OPERATOR):
+        async with yard.start() as service:
+            job = await ended(service, await ask(service, "greet"))
+            assert await swept(89.9) == 0
+            assert [piece async for piece in service.file(job.id, "hello.txt")] == [b"hello world"]
+            assert await swept(90.1) == 2
+            again = await service.job(job.id)
+            assert (again.state, again.result, again.files) == (JobState.DONE, job.result, ())
+            with pytest.raises(NotFound):
+                await anext(service.file(job.id, "hello.txt"))
+    assert [stored.key for stored in (await objects.list()).objects] == ["reports/else.txt"]

@@ -12,6 +12,7 @@ from foodex.core.access import Role
 from foodex.core.clock import Clock
 from foodex.core.errors import FieldProblem, InvalidInput
 from foodex.core.settings import Settings
+from foodex.domain.jobs import Job
 from foodex.domain.ledger import Price
 from foodex.domain.scenarios import Outcome, ScenarioDescription
 from foodex.ports.accounts import Accounts
@@ -19,9 +20,12 @@ from foodex.ports.collector import Collector
 from foodex.ports.jobs import STAFF, JobContext, Kind
 from foodex.ports.ml import Ml
 from foodex.ports.storage import Storage
+from foodex.services.gateway.kinds.following import stop_in_ml
 
 PREFIX: Final = "scenario-"
 """How the kinds of job are called that run scenarios."""
+MOST_PARTS: Final = 8
+"""Most trainings or evaluations of one run that are told apart by number, from 1."""
 Choices = Literal["datasets", "models", "versions", "sources", "mappings", "fields"]
 """What a parameter may name: `versions` are model or model:version, `fields` are those of the
 delivery record."""
@@ -133,9 +137,14 @@ class Scenario(Generic[P]):
             told: Mapping[str, Any] = msgspec.to_builtins(outcome)
             return told
 
+        async def stop_elsewhere(job: Job) -> None:
+            for part in ("", *(f"-{number}" for number in range(1, MOST_PARTS + 1))):
+                await stop_in_ml(ports.ml, f"{job.id}{part}")
+
         return Kind(
             name=self.kind,
             run=run,
+            stop_elsewhere=stop_elsewhere,
             roles=self.roles,
             check=check,
             quote=None if quote is None else price,

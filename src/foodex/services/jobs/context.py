@@ -21,9 +21,18 @@ _LEAST_TOLD: Final = 0.01
 _LEAST_SECONDS: Final = 1.0
 
 
+FILES: Final = "jobs/"
+"""Where the files of all jobs lie among the objects."""
+
+
 def folder_key(job_id: str) -> str:
-    """Where the files of all attempts at a job lie among the objects."""
-    return f"jobs/{job_id}/"
+    """Where the files of all attempts at a job lie."""
+    return f"{FILES}{job_id}/"
+
+
+def job_of(key: str) -> str:
+    """The job whose file lies there."""
+    return key.removeprefix(FILES).partition("/")[0]
 
 
 def file_key(job_id: str, lease: int, name: str) -> str:

@@ -7,11 +7,12 @@ import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from foodex.core.errors import Unavailable
-from foodex.domain.jobs import JobState
+from foodex.domain.jobs import UNFINISHED, JobState
 from foodex.services.jobs.job_rows import ACCEPTED, Row, Settlement, row_of
 from foodex.services.jobs.tables import jobs
 
 _WAITING = sa.and_(jobs.c.state == JobState.WAITING.value, ACCEPTED)
+_OVER = [state.value for state in JobState if state not in UNFINISHED]
 _OPEN = jobs.c.settlement.in_([Settlement.DUE.value, Settlement.ABANDONED.value])
 
 
@@ -85,6 +86,31 @@ async def to_settle(connection: AsyncConnection, now: datetime, limit: int) -> S
         .limit(limit)
     )
     return [row_of(one) for one in found]
+
+
+async def cancelled(
+    connection: AsyncConnection, kinds: Sequence[str], since: datetime, limit: int
+) -> Sequence[Row]:
+    """Jobs of these kinds that were begun, and cancelled since a time; oldest first."""
+    found = await connection.execute(
+        sa.select(jobs)
+        .where(
+            jobs.c.state == JobState.CANCELLED.value,
+            jobs.c.kind.in_(kinds),
+            jobs.c.attempts > 0,
+            jobs.c.finished_at >= since,
+        )
+        .order_by(jobs.c.finished_at)
+        .limit(limit)
+    )
+    return [row_of(one) for one in found]
+
+
+async def files_are_gone(connection: AsyncConnection, ids: Sequence[str]) -> None:
+    """Note that what these jobs left is there no more."""
+    await connection.execute(
+        jobs.update().where(jobs.c.id.in_(ids), jobs.c.state.in_(_OVER)).values(files=[])
+    )
 
 
 async def settled(connection: AsyncConnection, row: Row) -> None:

@@ -2,17 +2,19 @@
 
 import asyncio
 import random
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from datetime import timedelta
 from typing import Final
 
 import structlog
 
+from foodex.core.access import SYSTEM, Principal, acting_as
 from foodex.core.clock import Clock
-from foodex.core.errors import FoodexError, InternalError
+from foodex.core.errors import FoodexError, InternalError, TooManyRequests, Unavailable
 from foodex.core.settings import JobsSettings
 from foodex.core.sql import Database
+from foodex.ports.jobs import Kind
 from foodex.ports.queue import Queue
 from foodex.services.jobs import job_rows, lease_rows, sweep_rows
 from foodex.services.jobs.notices import Notices
@@ -22,6 +24,8 @@ from foodex.services.jobs.settling import Settler
 log = structlog.get_logger("foodex.jobs")
 
 _AT_ONCE: Final = 500
+_LOOK_BACK: Final = timedelta(days=1)
+"""How far a sweep that has just begun looks for what cancelled jobs left going elsewhere."""
 
 
 class Sweeper:
@@ -35,12 +39,17 @@ class Sweeper:
         publisher: Publisher,
         settler: Settler,
         notices: Notices,
+        kinds: Mapping[str, Kind],
         settings: JobsSettings,
         clock: Clock,
     ) -> None:
         self._database, self._queue, self._publisher = database, queue, publisher
         self._settler, self._notices = settler, notices
         self._settings, self._clock = settings, clock
+        self._stops = {
+            kind.name: kind.stop_elsewhere for kind in kinds.values() if kind.stop_elsewhere
+        }
+        self._stopped_until = clock.now() - _LOOK_BACK
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
@@ -54,7 +63,14 @@ class Sweeper:
 
     async def _keep_sweeping(self) -> None:
         while True:
-            for step in (self.take_up, self.publish, self.find_lost, self.abandon, self.settle):
+            for step in (
+                self.take_up,
+                self.publish,
+                self.find_lost,
+                self.abandon,
+                self.settle,
+                self.stop_elsewhere,
+            ):
                 try:
                     await step()
                 except FoodexError as error:
@@ -123,6 +139,31 @@ class Sweeper:
             found = await sweep_rows.to_settle(connection, self._clock.now(), _AT_ONCE)
         for row in found:
             await self._settler.settle(row)
+
+    async def stop_elsewhere(self) -> None:
+        """End what cancelled jobs have begun in other services.
+
+        Whoever did the job does so too, if there is somebody. Until a lease is over they may still
+        be about to begin something, so it is looked after for that long.
+        """
+        if not self._stops:
+            return
+        now = self._clock.now()
+        async with self._database.connect() as connection:
+            found = await sweep_rows.cancelled(
+                connection, list(self._stops), self._stopped_until, _AT_ONCE
+            )
+        for row in found:
+            job = row.job
+            try:
+                with acting_as(Principal(job.who, SYSTEM.roles, job.account)):
+                    await self._stops[job.kind](job)
+            except (Unavailable, TooManyRequests):
+                raise
+            except FoodexError as error:
+                log.warning("what a job began goes on", job=job.id, error=error.message)
+        after = now if len(found) < _AT_ONCE else found[-1].job.finished_at or now
+        self._stopped_until = min(after, now - timedelta(seconds=self._settings.lease_seconds))
 
     async def _go_on(self, job_id: str) -> None:
         self._notices.change()

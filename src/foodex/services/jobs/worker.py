@@ -32,6 +32,7 @@ from foodex.services.jobs.job_rows import Row
 from foodex.services.jobs.lease_rows import Outcome
 from foodex.services.jobs.metrics import JobsMetrics
 from foodex.services.jobs.notices import Notices
+from foodex.services.jobs.old_files import OldFiles
 from foodex.services.jobs.publishing import Publisher
 from foodex.services.jobs.settling import Settler
 from foodex.services.jobs.sweeping import Sweeper
@@ -84,8 +85,12 @@ class Worker:
             publisher=publisher,
             settler=settler,
             notices=notices,
+            kinds=kinds,
             settings=settings,
             clock=clock,
+        )
+        self._old_files = OldFiles(
+            database=database, objects=objects, settings=settings, clock=clock
         )
 
     @asynccontextmanager
@@ -96,6 +101,7 @@ class Worker:
         async with AsyncExitStack() as stack:
             await stack.enter_async_context(self._ending.running())
             await stack.enter_async_context(self._sweeper.running())
+            await stack.enter_async_context(self._old_files.sweeping())
             background = [
                 asyncio.create_task(self._slot(), name=f"jobs, slot {number}")
                 for number in range(self._settings.at_once)

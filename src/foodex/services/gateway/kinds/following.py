@@ -6,6 +6,8 @@ under which it is begun, so an attempt after a crash finds what the last one beg
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping
+from contextlib import suppress
+from dataclasses import replace
 from typing import Any, Final, TypeVar
 
 import msgspec
@@ -16,8 +18,10 @@ from foodex.core.errors import (
     FieldProblem,
     FoodexError,
     InvalidInput,
+    NotFound,
     of_type,
 )
+from foodex.domain.jobs import Job as BackgroundJob
 from foodex.domain.loads import Load, LoadState, Source
 from foodex.domain.models import EvaluationRequest, Job, JobState, TrainingRequest
 from foodex.ports.collector import Collector
@@ -65,21 +69,38 @@ def following_kinds(ml: Ml, collector: Collector) -> Mapping[str, Kind]:
         )
         return await _load(context, collector, begun)
 
-    kinds = (
-        Kind(name="train", run=train, check=_checked(TrainingRequest)),
-        Kind(name="evaluate", run=evaluate, check=_checked(EvaluationRequest)),
-        Kind(name="load", run=load, check=_checked(LoadRequest)),
-    )
-    return {
-        kind.name: Kind(
-            name=kind.name,
-            run=kind.run,
-            check=kind.check,
-            roles=_ROLES,
-            timeout_seconds=_DAY_SECONDS,
+    async def stop_model_job(job: BackgroundJob) -> None:
+        await stop_in_ml(ml, job.id)
+
+    async def stop_load(job: BackgroundJob) -> None:
+        # What was begun under the job's id, if it was.
+        wanted = msgspec.convert(job.parameters, LoadRequest)
+        begun = await collector.start_load(
+            wanted.source, mapping=wanted.mapping, dataset=wanted.dataset, reference=job.id
         )
-        for kind in kinds
-    }
+        if begun.state is LoadState.RUNNING:
+            with suppress(Conflict):
+                await collector.cancel_load(begun.id)
+
+    kinds = (
+        Kind(
+            name="train", run=train, check=_checked(TrainingRequest), stop_elsewhere=stop_model_job
+        ),
+        Kind(
+            name="evaluate",
+            run=evaluate,
+            check=_checked(EvaluationRequest),
+            stop_elsewhere=stop_model_job,
+        ),
+        Kind(name="load", run=load, check=_checked(LoadRequest), stop_elsewhere=stop_load),
+    )
+    return {kind.name: replace(kind, roles=_ROLES, timeout_seconds=_DAY_SECONDS) for kind in kinds}
+
+
+async def stop_in_ml(ml: Ml, reference: str) -> None:
+    """End a training or an evaluation that was begun under a reference, if one was and goes on."""
+    with suppress(NotFound, Conflict):
+        await ml.cancel_job(reference)
 
 
 def _checked(type_: type[Any]) -> Callable[[Mapping[str, Any]], Mapping[str, Any]]:

@@ -22,7 +22,7 @@ from foodex.domain.reports import (
 )
 from foodex.domain.scenarios import Outcome
 from foodex.eta.evaluation import Gain, days_from_json, gains
-from foodex.services.gateway.scenario import Context, Parameters, Scenario, one_of
+from foodex.services.gateway.scenario import MOST_PARTS, Context, Parameters, Scenario, one_of
 from foodex.services.gateway.scenario_steps import (
     Span,
     evaluation,
@@ -55,7 +55,7 @@ _METHOD = (
 class CompareModels(Parameters):
     models: tuple[str, ...] = Field(
         min_length=2,
-        max_length=8,
+        max_length=MOST_PARTS,
         description="Two or more: model (its version in production) or model:version.",
         examples=[["eta:3", "eta:4"]],
         json_schema_extra=one_of("versions"),
