@@ -27,7 +27,14 @@ LANGUAGE: Final = "foodex_language"
 THEME: Final = "foodex_theme"
 THEMES: Final = ("auto", "light", "dark")
 POLICY: Final = page_policy(images="data: blob:", workers="blob:")
+_OF_ADDRESSES: Final = ":/%#?=@[]!$&'()*+,;~"
 MOST_FORM_BYTES: Final = 1 << 20
+_SAID: Final = {
+    "content-security-policy": POLICY,
+    "vary": "Cookie",
+    # With none at all, browsers that know no fetch metadata (plain HTTP) hide whence a form comes.
+    "referrer-policy": "same-origin",
+}
 
 _environment: Final = Environment(
     loader=FileSystemLoader(Path(__file__).parent / "templates"),
@@ -48,7 +55,7 @@ def page(
 ) -> HTMLResponse:
     """A template as an answer; `values` are what it shows."""
     text = _environment.get_template(template).render(_context(request) | values)
-    said = {"content-security-policy": POLICY, "vary": "Cookie", **(headers or {})}
+    said = {**_SAID, **(headers or {})}
     return HTMLResponse(text, status, said)
 
 
@@ -91,11 +98,13 @@ async def form_pairs(request: Request) -> list[tuple[str, str]]:
 
 
 def inner_path(wanted: str | None) -> str:
-    """A path of this site from somebody's words; `/` for anything else."""
+    """A path of this site from somebody's words, fit for a header; `/` for anything else."""
     if not wanted or not wanted.startswith("/") or wanted.startswith(("//", "/\\")):
         return "/"
-    parts = urlsplit(wanted)
-    return "/" if parts.netloc or "\\" in wanted or "\n" in wanted else wanted
+    # Browsers pass over tabs and line ends within an address, and take `\` for `/`.
+    if any(ord(sign) < 32 or sign == "\\" for sign in wanted):
+        return "/"
+    return quote(wanted, safe=_OF_ADDRESSES)
 
 
 class ErrorPage(Response):
@@ -117,7 +126,9 @@ class ErrorPage(Response):
         if isinstance(error, NotAuthenticated):
             return go(request, f"{SIGN_IN}?next={quote(_came_from(request), safe='')}")
         known = _context(request)["t"].has(f"errors.{error.type}.title")
-        values: dict[str, Any] = {"error": error, "kind": error.type if known else "error"}
+        again = request.url.path if request.method == "GET" else _came_from(request)
+        kind = error.type if known else "error"
+        values: dict[str, Any] = {"error": error, "kind": kind, "again": again}
         if is_partial(request):
             where = {"hx-retarget": "#messages", "hx-reswap": "beforeend"}
             return page(request, "parts/error.html", status=error.status, headers=where, **values)

@@ -9,17 +9,19 @@ from collections.abc import Iterable, Mapping
 from contextvars import ContextVar
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from http.cookies import CookieError, SimpleCookie
+from functools import partial
 from typing import Any, Final
 from urllib.parse import urlsplit
 
 import structlog
+from starlette.requests import cookie_parser
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from foodex.core.access import Principal, Role
 from foodex.core.addresses import Addresses
-from foodex.core.context import HEADER, set_address, set_request_id
+from foodex.core.context import HEADER, request_id, set_address, set_request_id
 from foodex.core.errors import Conflict, FoodexError, Forbidden, NotAuthenticated
+from foodex.core.headers import usual_headers
 from foodex.core.http import Render
 from foodex.core.settings import HttpSettings
 from foodex.services.dashboard.gateway import Gateway, token
@@ -73,7 +75,7 @@ class Sessions:
         self, app: ASGIApp, *, gateway: Gateway, settings: HttpSettings, render: Render
     ) -> None:
         self._app, self._gateway, self._render = app, gateway, render
-        self._secure = settings.behind_tls
+        self._secure, self._usual = settings.behind_tls, usual_headers(settings)
         self._addresses = Addresses(settings.trusted_proxies)
         self._renewing: dict[str, asyncio.Task[dict[str, Any]]] = {}
 
@@ -84,7 +86,8 @@ class Sessions:
         headers = {n.decode("latin-1"): v.decode("latin-1") for n, v in scope["headers"]}
         set_request_id(headers.get(HEADER))
         set_address(self._addresses.of(scope, headers))
-        cookies = _cookies(headers.get("cookie", ""))
+        # Cookies of others at this host may be written anyhow.
+        cookies = cookie_parser(headers.get("cookie", ""))
         told: list[str] = []
         _viewer.set(None)
         token.set("")
@@ -94,7 +97,7 @@ class Sessions:
             if tokens is not None:
                 told = list(session_cookies(tokens, secure=self._secure))
         except FoodexError as error:
-            await self._render(error)(scope, receive, send)
+            await self._render(error)(scope, receive, self._with_usual(send))
             return
         if _viewer.get() is None and (ACCESS in cookies or REFRESH in cookies):
             told = list(no_session(secure=self._secure))
@@ -109,6 +112,19 @@ class Sessions:
             await send(message)
 
         await self._app(scope, receive, tell)
+
+    def _with_usual(self, send: Send) -> Send:
+        """What is answered here passes no other layer that would say the usual headers."""
+
+        async def tell(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                said = list(message.get("headers", ()))
+                names = {name for name, _ in said}
+                said += [pair for pair in self._usual if pair[0] not in names]
+                message["headers"] = [*said, (HEADER.encode(), request_id().encode())]
+            await send(message)
+
+        return tell
 
     async def _find(self, cookies: Mapping[str, str]) -> dict[str, Any] | None:
         """Find the viewer; the new tokens where the session had to be renewed."""
@@ -150,10 +166,16 @@ class Sessions:
                 "POST", "/accounts/refresh", json={"refresh_token": spent}, access_token=""
             )
             task = self._renewing[spent] = asyncio.create_task(asked)
-            asyncio.get_running_loop().call_later(
-                _REMEMBERED_SECONDS, self._renewing.pop, spent, None
-            )
+            task.add_done_callback(partial(self._remember, spent))
         return await asyncio.shield(task)
+
+    def _remember(self, spent: str, task: asyncio.Task[dict[str, Any]]) -> None:
+        # What failed is to be tried again; asked for its error here, it is not logged as unseen.
+        if task.cancelled() or task.exception() is not None:
+            self._renewing.pop(spent, None)
+        else:
+            loop = asyncio.get_running_loop()
+            loop.call_later(_REMEMBERED_SECONDS, self._renewing.pop, spent, None)
 
 
 def session_cookies(tokens: Mapping[str, Any], *, secure: bool) -> Iterable[str]:
@@ -173,13 +195,6 @@ def no_session(*, secure: bool) -> Iterable[str]:
 def _cookie(name: str, value: str, seconds: int, secure: bool) -> str:
     tail = "; Secure" if secure else ""
     return f"{name}={value}; Path=/; Max-Age={seconds}; HttpOnly; SameSite=Lax{tail}"
-
-
-def _cookies(header: str) -> dict[str, str]:
-    try:
-        return {name: morsel.value for name, morsel in SimpleCookie(header).items()}
-    except CookieError:
-        return {}
 
 
 def _check_site(method: str, headers: Mapping[str, str]) -> None:
