@@ -78,9 +78,12 @@ function dressed(option, language) {
 }
 
 export async function drawCharts(root, texts) {
-  const figures = [...root.querySelectorAll("[data-chart]")];
-  if (root.matches?.("[data-chart]")) figures.push(root);
+  const found = [...root.querySelectorAll("[data-chart]")];
+  if (root.matches?.("[data-chart]")) found.push(root);
+  // What was put into the page may be told of more than once.
+  const figures = found.filter((figure) => !figure.dataset.drawn);
   if (!figures.length) return;
+  for (const figure of figures) figure.dataset.drawn = "yes";
   const echarts = await load(texts.echarts);
   for (const figure of figures) {
     const source = figure.querySelector("script");
