@@ -255,6 +255,46 @@ async def test_when_the_database_is_away_there_is_no_forecast(
     assert await shop.left("ada") == 98
 
 
+async def test_the_next_forecast_is_made_while_a_commit_is_written(
+    shop: Shop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    key = await shop.client("ada", 100)
+    writing, written = asyncio.Event(), asyncio.Event()
+    write = shop.accounts._sales._batches.write
+
+    async def slow(batch: Any, at: Any) -> Any:
+        writing.set()
+        await written.wait()
+        return await write(batch, at)
+
+    monkeypatch.setattr(shop.accounts._sales._batches, "write", slow)
+    first = asyncio.create_task(shop.ask(key, {"items": 1}))
+    await writing.wait()
+    shop.ml.called.clear()
+    second = asyncio.create_task(shop.ask(key, {"items": 2}))
+    async with asyncio.timeout(10):
+        await shop.ml.called.wait()
+    assert not first.done()
+    assert not second.done()
+    written.set()
+    told = [json.loads(body)["median_minutes"] for _, _, body in (await first, await second)]
+    assert told == [1, 2]
+    assert await shop.left("ada") == 96
+
+
+async def test_a_repeat_is_answered_though_no_forecast_can_be_had(shop: Shop) -> None:
+    key = await shop.client("ada", 100)
+    first = await shop.ask(key, {"items": 1}, idempotency_key="k")
+    shop.ml.away = True
+    again = await shop.ask(key, {"items": 1}, idempotency_key="k")
+    assert (again[0], again[2]) == (200, first[2])
+    other = await shop.ask(key, {"items": 2}, idempotency_key="k")
+    assert other[0] == 409
+    new = await shop.ask(key, {"items": 1}, idempotency_key="new")
+    assert (new[0], json.loads(new[2])["detail"]) == (503, "The ml service is away")
+    assert await shop.left("ada") == 98
+
+
 async def test_a_prediction_is_made_again(shop: Shop) -> None:
     key, other = await shop.client("ada", 100), await shop.client("bob", 100)
     _, headers, body = await shop.ask(key, {"items": 9})
