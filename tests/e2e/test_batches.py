@@ -1,10 +1,9 @@
-"""Files of orders forecast through `foodex up`: what is paid, what is refused, and after a kill."""
+"""Files of orders forecast through `foodex up`: what is paid and what is refused."""
 
 import csv
 import io
 import json
 import time
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -12,19 +11,15 @@ import polars as pl
 import pytest
 
 from tests.support.command_line import command_line
-from tests.support.running import Told, Up, up
+from tests.support.running import Told, Up
 
-pytestmark = [pytest.mark.xdist_group("batches"), pytest.mark.timeout(240)]
-
-SMALL = {"FOODEX_CITY__DAYS": "4", "FOODEX_CITY__ORDERS_PER_DAY": "150"}
-QUICK = {"FOODEX_JOBS__LEASE_SECONDS": "3", "FOODEX_JOBS__SWEEP_SECONDS": "0.5"}
+pytestmark = [pytest.mark.xdist_group("up"), pytest.mark.timeout(240)]
 
 
 @pytest.fixture(scope="module")
-def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Up]:
+def running(demonstration: Up) -> Up:
     """FoodEx with a small demonstration."""
-    with up(tmp_path_factory.mktemp("batches") / "state", env=SMALL) as found:
-        yield found
+    return demonstration
 
 
 class Client:
@@ -240,30 +235,6 @@ def test_the_house_pays_nothing(running: Up) -> None:
     assert running("GET", "/health/ready").json["parts"]["queue"] == "ok"
 
 
-def test_trainings_loads_and_evaluations_are_jobs_too(
-    running: Up, export: bytes, mapping: str
-) -> None:
-    source = running.ok("POST", "/collector/uploads?name=three.csv", export)
-    loaded = _job(running, "load", source=source, mapping=mapping, dataset="as_job")
-    assert loaded["result"]["rows_kept"] > 100
-    trained = _job(running, "train", dataset="as_job", model="as_job")
-    assert trained["result"]["version"] == 1
-    judged = _job(
-        running, "evaluate", dataset="as_job", model="as_job", since="2026-03-04T00:00:00Z"
-    )
-    assert judged["state"] == "done", judged
-    wrong = _job(running, "train", dataset="nothing", model="as_job")
-    assert (wrong["state"], wrong["error_type"]) == ("failed", "not-found")
-    told = running("POST", "/api/v1/jobs", {"kind": "train", "parameters": {"dataste": "x"}})
-    assert told.status == 422
-    assert "dataste" in told.body.decode()
-
-
-def _job(running: Up, kind: str, **parameters: Any) -> Any:
-    job = running.ok("POST", "/jobs", {"kind": kind, "parameters": parameters})
-    return running.ended(f"/jobs/{job['id']}", 120)
-
-
 def test_the_demonstration_leaves_one_to_look_at(client: Client) -> None:
     jobs = client("GET", "/jobs?limit=1000").json["jobs"]
     first = client.ended(jobs[-1]["id"])
@@ -289,31 +260,3 @@ def test_commands(running: Up, tmp_path: Path) -> None:
         assert run("jobs", "dead", "--json").json["jobs"] == []
         assert "ended already" in run("jobs", "cancel", made["id"], code=2).err
         assert "not dead" in run("jobs", "replay", made["id"], code=2).err
-
-
-def test_killed_in_the_middle_it_is_done_again_and_charged_once(tmp_path: Path) -> None:
-    state = tmp_path / "state"
-    rows = 60_000
-    with up(state, env=SMALL | QUICK) as running:
-        running.ok("POST", "/accounts/top-ups", {"account": "demo-client", "amount_minor": rows})
-        password = (state / "demo-client.password").read_text().strip()
-        client = signed_in(running, "demo-client", password)
-        before = client.balance()
-        job = client.ask(simulated(rows).write_csv())
-        assert client.balance() == before - rows
-        ends = time.monotonic() + 60
-        while not (seen := client("GET", f"/jobs/{job['id']}?wait=1&seen=0").json)["progress"] > 0:
-            assert time.monotonic() < ends, seen
-        assert seen["state"] == "running"
-        running.kill()
-    with up(state, env=SMALL | QUICK) as running:
-        client = signed_in(running, "demo-client", password)
-        done = client.ended(job["id"], 120)
-        assert (done["state"], done["units_done"], done["attempts"]) == ("done", rows, 2)
-        assert client.balance() == before - rows
-        entries = client("GET", "/accounts/entries?kind=charge").json["entries"]
-        assert sum(-one["amount_minor"] for one in entries if one["amount_minor"] == -rows) == rows
-        assert client.file(done).count(b"\n") == rows + 1
-        assert running.ok("GET", "/accounts/ledger/verification")["holds"]
-        left = [path for path in (state / "jobs").rglob("*") if path.is_file()]
-        assert not left

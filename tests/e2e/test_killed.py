@@ -12,14 +12,16 @@ from typing import Any
 import polars as pl
 import pytest
 
+from tests.support.lives import Nursery
 from tests.support.running import Up, up
 
 pytestmark = [pytest.mark.xdist_group("killed"), pytest.mark.timeout(240)]
 
 # Small batches make many checkpoints, so there is a middle to be killed in.
 PATIENT = {"FOODEX_COLLECTOR__BATCH_ROWS": "500"}
-COPIES = 250
+COPIES = 100
 AT_ONCE = {"FOODEX_ML__JOB_NICE": "0"}
+QUICK = {"FOODEX_JOBS__LEASE_SECONDS": "3", "FOODEX_JOBS__SWEEP_SECONDS": "0.5"}
 
 
 def _large(export: bytes) -> bytes:
@@ -81,9 +83,11 @@ def _goes_on(state: Path, load_id: int, reached: tuple[str, int]) -> bool:
     return _load_row(state, load_id) > reached
 
 
-def test_killed_twice_while_importing(tmp_path: Path, export: bytes, mapping: str) -> None:
+def test_killed_twice_while_importing(
+    lives: Nursery, tmp_path: Path, export: bytes, mapping: str
+) -> None:
     state, content = tmp_path / "state", _large(export)
-    with up(state, "--no-demo", env=PATIENT) as running:
+    with up(state, "--no-demo", lives=lives, env=PATIENT) as running:
         kept = running.load("kept.csv", export, mapping=mapping, dataset="kept")
         assert running.ended(f"/collector/loads/{kept['id']}")["state"] == "done"
         before = _content(running, "kept")
@@ -97,12 +101,17 @@ def test_killed_twice_while_importing(tmp_path: Path, export: bytes, mapping: st
     assert reached[0] == "running"
     # It goes on while FoodEx starts, so it is watched from outside.
     further = up(
-        state, "--no-demo", env=PATIENT, until=lambda: _goes_on(state, load["id"], reached)
+        state,
+        "--no-demo",
+        lives=lives,
+        env=PATIENT,
+        until=lambda: _goes_on(state, load["id"], reached),
     )
     with further as running:
         running.kill()
     assert _load_row(state, load["id"])[0] == "running"
-    with up(state, "--no-demo", env=PATIENT) as running:
+    # In batches of another size, which is nothing that a load shows.
+    with up(state, "--no-demo", lives=lives) as running:
         done = running.ended(path, 120)
         assert done["state"] == "done", done
         calm = running.load("calm.csv", content, mapping=mapping, dataset="calm")
@@ -125,10 +134,12 @@ def test_killed_twice_while_importing(tmp_path: Path, export: bytes, mapping: st
 
 
 @pytest.fixture(scope="module")
-def taught(tmp_path_factory: pytest.TempPathFactory, export: bytes, mapping: str) -> Path:
+def taught(
+    lives: Nursery, tmp_path_factory: pytest.TempPathFactory, export: bytes, mapping: str
+) -> Path:
     """A state folder with a data set and a model in production."""
     state = tmp_path_factory.mktemp("taught") / "state"
-    with up(state, "--no-demo") as running:
+    with up(state, "--no-demo", lives=lives) as running:
         load = running.load("orders.csv", export, mapping=mapping, dataset="city")
         assert running.ended(f"/collector/loads/{load['id']}")["state"] == "done"
         wish = {"dataset": "city", "model": "eta", "algorithm": "linear_regression"}
@@ -178,15 +189,15 @@ def _versions(running: Up) -> list[int]:
     return sorted(v["version"] for v in running.ok("GET", "/ml/models/eta/versions"))
 
 
-def test_killed_while_training(taught: Path) -> None:
+def test_killed_while_training(lives: Nursery, taught: Path) -> None:
     order = {"distance_km": 2, "items": 3}
-    with up(taught, "--no-demo", env=AT_ONCE) as running:
+    with up(taught, "--no-demo", lives=lives, env=AT_ONCE) as running:
         before, answer = _versions(running), running.ok("POST", "/eta", order)
         path = _begin(running)
         child = _process_of(path)
         running.kill()
     _until_gone(child)
-    with up(taught, "--no-demo", env=AT_ONCE) as running:
+    with up(taught, "--no-demo", lives=lives, env=AT_ONCE) as running:
         after = running.ok("POST", "/eta", order)
         assert after["quantiles_minutes"] == pytest.approx(answer["quantiles_minutes"], abs=0.5)
         ended = running.ended(path, 120)
@@ -195,11 +206,44 @@ def test_killed_while_training(taught: Path) -> None:
         assert list((taught / "work/jobs").iterdir()) == []
 
 
-def test_training_process_killed(taught: Path) -> None:
-    with up(taught, "--no-demo", env=AT_ONCE) as running:
+def test_training_process_killed(lives: Nursery, taught: Path) -> None:
+    with up(taught, "--no-demo", lives=lives, env=AT_ONCE) as running:
         before = _versions(running)
         path = _begin(running)
         os.kill(_process_of(path), signal.SIGKILL)
         ended = running.ended(path, 120)
         assert ended["state"] == "done", ended
         assert _versions(running) == [*before, ended["result"]["version"]]
+
+
+def test_killed_while_a_file_is_forecast(lives: Nursery, taught: Path) -> None:
+    rows = 60_000
+    body = "distance_km,items\n" + "".join(f"{n % 9 / 2},{n % 4}\n" for n in range(rows))
+    with up(taught, "--no-demo", lives=lives, env=QUICK) as running:
+        made = running.ok("POST", "/accounts/people", {"name": "bulk", "roles": ["client"]})
+        running.ok("POST", "/accounts/top-ups", {"account": "bulk", "amount_minor": rows})
+        given = {"name": "bulk", "password": made["password"]}
+        token = running.ok("POST", "/accounts/sign-in", given, key="")["access_token"]
+        place = "/api/v1/predictions/files?name=o.csv"
+        sent = running("POST", place, body.encode(), key=token).json
+        job = running.ok("POST", "/predictions/batches", {"file": sent["file"]}, key=token)
+        balance = "/accounts/balance?account=bulk"
+        assert running.ok("GET", balance)["balance_minor"] == 0
+        seen = running.follow(f"/jobs/{job['id']}", lambda found: found["progress"] > 0)
+        assert seen["state"] == "running"
+        running.kill()
+    with up(taught, "--no-demo", lives=lives, env=QUICK) as running:
+        done = running.follow(
+            f"/jobs/{job['id']}",
+            lambda found: found["state"] not in ("waiting", "running") and found["settled"],
+            120,
+        )
+        assert (done["state"], done["units_done"], done["attempts"]) == ("done", rows, 2)
+        assert running.ok("GET", balance)["balance_minor"] == 0
+        token = running.ok("POST", "/accounts/sign-in", given, key="")["access_token"]
+        charged = running.ok("GET", "/accounts/entries?kind=charge", key=token)["entries"]
+        assert [one["amount_minor"] for one in charged] == [-rows]
+        found = running("GET", f"/api/v1/jobs/{job['id']}/files/predictions.csv", key=token)
+        assert found.body.count(b"\n") == rows + 1
+        assert running.ok("GET", "/accounts/ledger/verification")["holds"]
+        assert not [path for path in (taught / "jobs").rglob("*") if path.is_file()]

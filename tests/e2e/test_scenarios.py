@@ -1,115 +1,29 @@
-"""Every scenario on a whole FoodEx over a short history, by the API and by commands."""
+"""What each scenario has of its own, by the API and by commands; `test_whole` tries them all."""
 
 import csv
 import io
 import json
 import re
 from collections.abc import Iterator
-from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
 
 import pytest
 
-from foodex.city import export_as_company_csv, simulate_history
 from foodex.services.gateway.scenarios import found_scenarios
-from tests.e2e.conftest import MAPPING
 from tests.support.command_line import CommandLine, command_line
-from tests.support.running import Up, up
+from tests.support.shop import MAPPING, ORDER, SPLIT, Shop
 
-pytestmark = [pytest.mark.xdist_group("scenarios"), pytest.mark.timeout(240)]
-
-DAYS, SPLIT = 9, "2026-03-08T00:00:00+02:00"
-ORDER = {"store_lat": 60.1699, "store_lon": 24.9384, "customer_lat": 60.1741, "items": 3}
+pytestmark = [pytest.mark.xdist_group("one process"), pytest.mark.timeout(240)]
 
 
-class Shop:
-    """A running FoodEx whose data set `city` and models `eta` and `bare` are there."""
-
-    def __init__(self, running: Up, export: bytes) -> None:
-        self.up, self.export = running, export
-
-    def begin(self, name: str, key: str | None = None, **parameters: Any) -> Any:
-        path = f"/api/v1/scenarios/{name}/runs"
-        return self.up("POST", path, parameters, key=key)
-
-    def ended(self, run: Any) -> Any:
-        return self.up.ended(f"/scenarios/runs/{run['id']}", seconds=120)
-
-    def done(self, name: str, **parameters: Any) -> Any:
-        """A run that succeeded."""
-        begun = self.begin(name, **parameters)
-        assert begun.status == 202, begun.body
-        run = self.ended(begun.json)
-        assert run["state"] == "done", (run["error"], run["problems"])
-        assert run["outcome"]["summary"]
-        return run
-
-    def repeated(self, run: Any) -> Any:
-        again = self.ended(self.up.ok("POST", f"/scenarios/runs/{run['id']}/repeat"))
-        assert again["state"] == "done", again["error"]
-        return again
-
-    def file(self, run: Any, name: str) -> bytes:
-        told = self.up("GET", f"/api/v1/scenarios/runs/{run['id']}/files/{name}")
-        assert told.status == 200
-        return told.body
-
-    def report(self, run: Any) -> Any:
-        """The report that a run left, once it is found whole in all three forms."""
-        assert [file["name"] for file in run["files"]] == [
-            "report.html",
-            "report.pdf",
-            "report.json",
-        ]
-        value = json.loads(self.file(run, "report.json"))
-        page = self.file(run, "report.html").decode()
-        assert value["title"] in page.replace("&#39;", "'")
-        assert self.file(run, "report.pdf").startswith(b"%PDF")
-        assert list(value["summary"]) == run["outcome"]["summary"]
-        return value
-
-    def client(self, name: str, minor: int) -> str:
-        """A client with money; their access token."""
-        made = self.up.ok("POST", "/accounts/people", {"name": name, "roles": ["client"]})
-        if minor:
-            self.up.ok("POST", "/accounts/top-ups", {"account": name, "amount_minor": minor})
-        given = {"name": name, "password": made["password"]}
-        return str(self.up.ok("POST", "/accounts/sign-in", given)["access_token"])
-
-    def left(self, name: str) -> int:
-        return int(self.up.ok("GET", f"/accounts/balance?account={name}")["balance_minor"])
+@pytest.fixture
+def shop(one_process: Shop) -> Shop:
+    """A business in one process."""
+    return one_process
 
 
 @pytest.fixture(scope="module")
-def shop(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shop]:
-    frame = simulate_history(
-        seed=5, start=datetime(2026, 3, 2, tzinfo=UTC), days=DAYS, orders_per_day=160
-    )
-    env = {"FOODEX_ML__JOB_THREADS": "1"}
-    with up(tmp_path_factory.mktemp("scenarios") / "state", "--no-demo", env=env) as running:
-        shop = Shop(running, export_as_company_csv(frame))
-        upload = running.ok("POST", "/collector/uploads?name=orders.csv", shop.export)
-        running.ok("PUT", "/collector/mappings/city", {"toml": MAPPING})
-        collected = shop.done(
-            "collect-data", upload=upload["location"], mapping="city", dataset="city"
-        )
-        assert collected["outcome"]["facts"]["load"]["rows_kept"] == frame.height
-        for model, without in (("eta", ["vehicle"]), ("bare", ["vehicle", "own_estimate_minutes"])):
-            trained = shop.done(
-                "train-model",
-                model=model,
-                dataset="city",
-                algorithm="linear_regression",
-                until=SPLIT,
-                without=without,
-            )
-            assert trained["outcome"]["facts"]["version"] == 1
-        yield shop
-
-
-@pytest.fixture(scope="module")
-def commands(shop: Shop, tmp_path_factory: pytest.TempPathFactory) -> Iterator[CommandLine]:
+def commands(tmp_path_factory: pytest.TempPathFactory) -> Iterator[CommandLine]:
     with command_line(tmp_path_factory.mktemp("commands")) as run:
         yield run
 
@@ -157,7 +71,7 @@ def test_one_delivery_for_the_house_costs_nothing(shop: Shop) -> None:
 
 
 def test_a_client_buys_a_delivery_once_and_without_money_nothing_begins(shop: Shop) -> None:
-    rich, poor = shop.client("rich", 100), shop.client("poor", 1)
+    rich, poor = shop.client("rich", 100), shop.client("needy", 1)
     begun = shop.begin("predict-order", rich, order=ORDER)
     assert begun.status == 202
     run = shop.ended(begun.json)
@@ -167,7 +81,7 @@ def test_a_client_buys_a_delivery_once_and_without_money_nothing_begins(shop: Sh
     assert again["identical"]
     refused = shop.begin("predict-order", poor, order=ORDER)
     assert (refused.status, refused.json["balance_minor"]) == (402, 1)
-    assert shop.left("poor") == 1
+    assert shop.left("needy") == 1
     # What is no right of theirs begins nothing either, and is not among what they are shown.
     before = shop.left("rich")
     denied = shop.begin("report-period", rich, dataset="city")
@@ -191,7 +105,7 @@ def test_a_client_whose_order_is_absurd_is_told_why_and_pays_nothing(shop: Shop)
 
 
 def test_a_client_buys_the_forecasts_of_a_file(shop: Shop) -> None:
-    key = shop.client("filer", 1000)
+    key = shop.client("sender", 1000)
     body = b"order_id,items,distance_km\nA,3,1.5\nB,-4,2\nC,1,4\n"
     sent = shop.up("POST", "/api/v1/predictions/files?name=three.csv", body, key=key)
     begun = shop.begin("predict-file", key, file=sent.json["file"], model="eta")
@@ -204,7 +118,7 @@ def test_a_client_buys_the_forecasts_of_a_file(shop: Shop) -> None:
     rows = list(csv.DictReader(io.StringIO(shop.up("GET", place, key=key).body.decode())))
     assert [row["order_id"] for row in rows] == ["A", "B", "C"]
     settled = shop.up.follow(f"/jobs/{run['id']}", lambda job: job["settled"])
-    assert shop.left("filer") == 1000 - 2 * settled["price"]["unit_minor"]
+    assert shop.left("sender") == 1000 - 2 * settled["price"]["unit_minor"]
     assert run["paid_minor"] == 2 * settled["price"]["unit_minor"]
     # Nobody runs another's file.
     other = shop.begin("predict-file", shop.client("thief", 1000), file=sent.json["file"])
@@ -213,7 +127,7 @@ def test_a_client_buys_the_forecasts_of_a_file(shop: Shop) -> None:
 
 
 def test_report_on_a_model(shop: Shop) -> None:
-    run = shop.done("report-model", model="eta")
+    run = shop.once("report-model")
     report = shop.report(run)
     assert report["title"] == "How good is eta, version 1?"
     titles = {table["title"] for s in report["sections"] for table in s["tables"]} | {
@@ -231,7 +145,7 @@ def test_report_on_a_model(shop: Shop) -> None:
 
 
 def test_report_on_a_period(shop: Shop) -> None:
-    run = shop.done("report-period", dataset="city", days=3)
+    run = shop.once("report-period")
     report = shop.report(run)
     assert report["period"]["time_zone"] == "Europe/Helsinki"
     orders = next(f["value"] for f in report["figures"] if f["name"] == "Orders")
@@ -242,7 +156,7 @@ def test_report_on_a_period(shop: Shop) -> None:
 
 
 def test_models_are_compared_on_the_same_orders(shop: Shop) -> None:
-    run = shop.done("compare-models", models=["eta", "bare:1"], dataset="city", since=SPLIT)
+    run = shop.once("compare-models")
     shop.report(run)
     facts = run["outcome"]["facts"]
     counts = {figures["n"] for figures in facts["models"].values()}
@@ -263,7 +177,7 @@ def test_models_are_compared_on_the_same_orders(shop: Shop) -> None:
 
 
 def test_what_if_agrees_with_a_plain_evaluation(shop: Shop) -> None:
-    run = shop.done("what-if", dataset="city", model="eta", day="2026-03-09", quantile=0.9)
+    run = shop.once("what-if")
     report, facts = shop.report(run), run["outcome"]["facts"]
     assert "How many more or fewer customers" in " ".join(report["summary"])
     now, then = facts["present"], facts["changed"]
@@ -283,13 +197,6 @@ def test_what_if_agrees_with_a_plain_evaluation(shop: Shop) -> None:
     assert none["state"] == "failed"
 
 
-def test_costs_are_planned(shop: Shop) -> None:
-    run = shop.done("plan-costs", predictions=1_000_000, objects_gb="10")
-    shop.report(run)
-    stages = {stage["stage"] for stage in run["outcome"]["facts"]["stages"]}
-    assert stages == {"mvp", "partner", "production"}
-
-
 def test_wrong_parameters_name_the_field(shop: Shop) -> None:
     for name, given, field in (
         ("report-period", {"dataset": "city", "dayz": 3}, "dayz"),
@@ -303,41 +210,10 @@ def test_wrong_parameters_name_the_field(shop: Shop) -> None:
     assert shop.up("POST", "/api/v1/scenarios/nope/runs", {}).status == 404
 
 
-def test_reports_are_listed_and_a_link_opens_without_a_key(shop: Shop) -> None:
-    run = shop.done("report-period", dataset="city", days=2)
-    listed = shop.up.ok("GET", "/reports")["runs"]
-    assert listed[0]["id"] == run["id"]
-    assert all(one["state"] == "done" and one["files"] for one in listed)
-    place = f"/scenarios/runs/{run['id']}/files/report.pdf"
-    link = shop.up.ok("POST", place + "/link")
-    opened = shop.up("GET", link["path"], key="")
-    assert (opened.status, opened.body[:4]) == (200, b"%PDF")
-    assert shop.up("GET", "/api/v1" + place, key="").status == 401
-
-
-def test_the_state_of_the_system(shop: Shop) -> None:
-    found = shop.up.ok("GET", "/system")
-    assert found["healthy"]
-    assert {one["name"] for one in found["services"]} == {
-        "storage",
-        "collector",
-        "ml",
-        "accounts",
-        "jobs",
-    }
-    assert all(one["version"] == found["version"] for one in found["services"])
-    assert {model["model"] for model in found["models"]} >= {"eta", "bare"}
-    assert [model["default"] for model in found["models"]].count(True) == 1
-    kinds = {one["seam"]: one["kind"] for one in found["adapters"]}
-    assert kinds["warehouse"] == "chdb"
-    assert found["jobs"]["dead"] == 0
-    assert shop.up("GET", "/api/v1/system", key=shop.client("nosy", 0)).status == 403
-
-
 def test_every_scenario_runs_from_commands_too(
     shop: Shop, commands: CommandLine, tmp_path: Path
 ) -> None:
-    state = shop.up.state
+    state = shop.state
     listed = commands("scenario", "list", "--json", state=state)
     assert {one["name"] for one in listed.json} == set(found_scenarios())
     shown = commands("scenario", "show", "what-if", state=state)
@@ -378,7 +254,8 @@ def test_every_scenario_runs_from_commands_too(
     assert re.search(r"report-period\s+failed", history.out)
     kept = commands("scenario", "history", "--scenario", "compare-models", "--json", state=state)
     assert kept.json["runs"][0]["id"] == both.json["id"]
-    again = commands("scenario", "repeat", both.json["id"], "--json", state=state)
-    assert again.json["outcome"]["facts"] == both.json["outcome"]["facts"]
+    costs = commands("scenario", "run", "plan-costs", "--predictions", "9", "--json", state=state)
+    again = commands("scenario", "repeat", costs.json["id"], "--json", state=state)
+    assert again.json["outcome"]["facts"] == costs.json["outcome"]["facts"]
     status = commands("status", state=state)
     assert (status.code, "all is well" in status.out) == (0, True)

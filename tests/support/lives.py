@@ -69,6 +69,33 @@ class Life:
         resource.prlimit(self.pid, resource.RLIMIT_FSIZE, (size, resource.RLIM_INFINITY))
 
 
+class Process:
+    """A life as `subprocess` would show it; `send_signal` returns when it is over."""
+
+    def __init__(self, nursery: "Nursery", pid: int) -> None:
+        self._nursery, self.pid = nursery, pid
+
+    def poll(self) -> int | None:
+        """Its exit code, if it has ended."""
+        return self._nursery.ended(self.pid)
+
+    def send_signal(self, number: int) -> None:
+        """End it."""
+        self._nursery.signal(self.pid, number)
+
+    def terminate(self) -> None:
+        """Ask it to end."""
+        self.send_signal(signal.SIGTERM)
+
+    def kill(self) -> None:
+        """As a power failure would."""
+        self.send_signal(signal.SIGKILL)
+
+    def wait(self, _: float) -> int:
+        """Its exit code, after a signal."""
+        return self._nursery.signal(self.pid, signal.SIGTERM)
+
+
 class Nursery:
     """Begins lives."""
 
@@ -78,9 +105,20 @@ class Nursery:
     def begin(self, state: Path, env: Mapping[str, str] | None = None) -> Life:
         """Start `foodex up` on this state folder; it need not answer yet."""
         log = state.with_name(state.name + ".log")
+        return Life(self, self.start("up", "--no-demo", state=state, log=log, env=env), state, log)
+
+    def start(
+        self,
+        *words: str,
+        state: Path,
+        log: Path,
+        port: int = 0,
+        env: Mapping[str, str] | None = None,
+    ) -> int:
+        """Start a command that serves; the number of its process."""
         place = {**LEAN, "FOODEX_STATE_DIR": str(state), **(env or {})}
-        pid = self._ask("begin", ["up", "--no-demo", "--port", "0"], place, str(log))
-        return Life(self, pid, state, log)
+        pid: int = self._ask("begin", [*words, "--port", str(port)], place, str(log))
+        return pid
 
     def run(self, *words: str, state: Path, env: Mapping[str, str] | None = None) -> int:
         """Run one command to its end; its exit code."""

@@ -12,13 +12,14 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final, TypeVar
+from typing import Any, Final, TypeAlias
 
 from tests.support.command_line import ROOT
+from tests.support.lives import Nursery, Process
 
-T = TypeVar("T")
+AnyProcess: TypeAlias = "subprocess.Popen[bytes] | Process"
 
-_START_SECONDS: Final = 90.0
+_START_SECONDS: Final = 120.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,13 +36,11 @@ class Told:
         return json.loads(self.body)
 
 
-class Up:
-    """A `foodex up` that answers."""
+class Foodex:
+    """A FoodEx that answers at an address, and the key of the system itself."""
 
-    def __init__(self, process: "subprocess.Popen[bytes]", state: Path, log: Path) -> None:
-        self.process, self.state, self.log = process, state, log
-        self.url = str(json.loads((state / "running.json").read_bytes())["url"])
-        self.key = (state / "key").read_text().strip()
+    def __init__(self, url: str, key: str) -> None:
+        self.url, self.key = url, key
 
     def __call__(
         self,
@@ -68,9 +67,9 @@ class Up:
             with error:
                 return Told(error.code, error.headers, error.read())
 
-    def ok(self, method: str, path: str, body: Any = None) -> Any:
+    def ok(self, method: str, path: str, body: Any = None, *, key: str | None = None) -> Any:
         """Ask under /api/v1 and expect success; the answer's JSON, or None where it has none."""
-        told = self(method, "/api/v1" + path, body)
+        told = self(method, "/api/v1" + path, body, key=key)
         assert 200 <= told.status < 300, (told.status, told.body[:2000])
         return told.json if told.body else None
 
@@ -93,6 +92,15 @@ class Up:
         """A load or a job when it has ended."""
         return self.follow(path, lambda f: f["state"] not in ("waiting", "running"), seconds)
 
+
+class Up(Foodex):
+    """A `foodex up` that answers."""
+
+    def __init__(self, process: AnyProcess, state: Path, log: Path) -> None:
+        self.process, self.state, self.log = process, state, log
+        note = json.loads((state / "running.json").read_bytes())
+        super().__init__(str(note["url"]), (state / "key").read_text().strip())
+
     def kill(self) -> None:
         """As a power failure would: no goodbye."""
         self.process.send_signal(signal.SIGKILL)
@@ -105,24 +113,16 @@ def up(
     *words: str,
     env: Mapping[str, str] | None = None,
     until: Callable[[], bool] | None = None,
+    lives: Nursery | None = None,
 ) -> Iterator[Up]:
     """Start FoodEx on a free port; it is stopped, and gone, at the end of the block.
 
     The block begins when it answers, or as soon as `until` is true: what it does while it starts
-    may be over before it answers.
+    may be over before it answers. It is one of the `lives`, which begin sooner, or is started as
+    users start it.
     """
-    environment = {k: v for k, v in os.environ.items() if not k.startswith("FOODEX_")}
     log = state.with_name(state.name + ".log")
-    with (
-        log.open("ab") as output,
-        subprocess.Popen(
-            [sys.executable, "-m", "foodex.cli", "up", "--port", "0", *words],
-            cwd=ROOT,
-            env=environment | {"FOODEX_STATE_DIR": str(state)} | dict(env or {}),
-            stdout=output,
-            stderr=output,
-        ) as process,
-    ):
+    with _begun(words, state, log, env or {}, lives) as process:
         try:
             _until_it_answers(process, state, log, until or (lambda: False))
             yield Up(process, state, log)
@@ -135,8 +135,33 @@ def up(
                 raise
 
 
+@contextmanager
+def _begun(
+    words: tuple[str, ...],
+    state: Path,
+    log: Path,
+    env: Mapping[str, str],
+    lives: Nursery | None,
+) -> Iterator[AnyProcess]:
+    if lives is not None:
+        yield Process(lives, lives.start("up", *words, state=state, log=log, env=env))
+        return
+    environment = {k: v for k, v in os.environ.items() if not k.startswith("FOODEX_")}
+    with (
+        log.open("ab") as output,
+        subprocess.Popen(
+            [sys.executable, "-m", "foodex.cli", "up", "--port", "0", *words],
+            cwd=ROOT,
+            env=environment | {"FOODEX_STATE_DIR": str(state)} | dict(env),
+            stdout=output,
+            stderr=output,
+        ) as process,
+    ):
+        yield process
+
+
 def _until_it_answers(
-    process: "subprocess.Popen[bytes]", state: Path, log: Path, until: Callable[[], bool]
+    process: AnyProcess, state: Path, log: Path, until: Callable[[], bool]
 ) -> None:
     # A killed one leaves its note behind; ours bears our own number.
     note, ends = state / "running.json", time.monotonic() + _START_SECONDS

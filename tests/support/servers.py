@@ -4,6 +4,7 @@
 """
 
 import asyncio
+import http.client
 import os
 import secrets
 import shutil
@@ -43,7 +44,7 @@ def clickhouse_url() -> str:
         "clickhouse://default@127.0.0.1:8123/default",
         "clickhouse://default@127.0.0.1:18123/default",
     ):
-        if url and _answers(urlsplit(url).hostname, urlsplit(url).port or 8123):
+        if url and _is_clickhouse(urlsplit(url).hostname, urlsplit(url).port or 8123):
             return url
     missing("clickhouse", "FOODEX_TEST_CLICKHOUSE_URL")
 
@@ -97,6 +98,19 @@ def missing(server: str, variables: str) -> NoReturn:
 def _open(server: str, host: str | None, port: int, variables: str) -> None:
     if not _answers(host, port):
         missing(server, variables)
+
+
+@cache
+def _is_clickhouse(host: str | None, port: int) -> bool:
+    # Its port is one that people give to all kinds of things.
+    connection = http.client.HTTPConnection(host or "127.0.0.1", port, timeout=2)
+    try:
+        connection.request("GET", "/ping")
+        return connection.getresponse().read(10) == b"Ok.\n"
+    except (OSError, http.client.HTTPException):
+        return False
+    finally:
+        connection.close()
 
 
 @cache
