@@ -10,7 +10,7 @@ from typing import Any, Final
 from foodex.city import simulate_history
 from foodex.core.errors import InvalidInput
 from foodex.core.settings import find_config_dir
-from foodex.domain.costs import GB, CostLine, Load, Per, Plan, PriceList, cost_of
+from foodex.domain.costs import GB, CostLine, Load, Per, Plan, PriceList, cost_of, most_predictions
 from foodex.domain.price_lists import read_price_list
 from foodex.domain.promises import PromisePolicy
 from foodex.eta import TrainingOptions, train
@@ -139,7 +139,8 @@ def curve(prices: PriceList, object_bytes: int) -> list[dict[str, Any]]:
     An amount is None where the stage cannot carry that many.
     """
     points = []
-    for predictions in _CURVE:
+    limits = {most_predictions(prices, stage) for stage in prices.stages} - {None}
+    for predictions in sorted({*_CURVE, *limits}):
         load = Load(predictions=predictions, object_bytes=object_bytes)
         costs = (cost_of(prices, stage, load) for stage in prices.stages)
         totals = {c.stage: amount(c.total_micros) if c.carries else None for c in costs}
