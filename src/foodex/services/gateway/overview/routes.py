@@ -60,16 +60,25 @@ Period = Annotated[Asked, Depends(_asked)]
 
 def router(figures: OverviewFigures) -> APIRouter:
     """The routes over what adds the figures up."""
-    routes = APIRouter(prefix="/overview", tags=["overview"], dependencies=_STAFF)
+    routes = APIRouter(prefix="/overview", tags=["overview"])
 
-    @routes.get("", summary="A data set's figures over a period, beside the period before it")
+    @routes.get(
+        "",
+        dependencies=_STAFF,
+        summary="A data set's figures over a period, beside the period before it",
+    )
     async def overview(asked: Period) -> Overview:
         """Orders, minutes, lateness against what the company had said, and takings; by day, by
         hour of the week, and of the stores that keep least. `facts` is null where the data set
         cannot tell, which `without_facts` explains."""
         return await figures.overview(asked)
 
-    @routes.get("/places", response_model=Places, summary="Where a period's orders were")
+    @routes.get(
+        "/places",
+        dependencies=_STAFF,
+        response_model=Places,
+        summary="Where a period's orders were",
+    )
     async def places(
         asked: Period,
         stores: Annotated[
@@ -84,7 +93,11 @@ def router(figures: OverviewFigures) -> APIRouter:
         # Many thousand values: checking each once more would take the others' time.
         return Response(msgspec.json.encode(found), media_type="application/json")
 
-    @routes.get("/model", summary="The version in production against what the company promised")
+    @routes.get(
+        "/model",
+        dependencies=_STAFF,
+        summary="The version in production against what the company promised",
+    )
     async def model() -> Against | None:
         """Of the same orders: how far each was off, and how many came by then. Null where no
         version is in production, or nothing has judged it."""
@@ -92,6 +105,8 @@ def router(figures: OverviewFigures) -> APIRouter:
 
     @routes.get(
         "/streets",
+        # Clients set points on them.
+        dependencies=[allow(*Role)],
         response_class=Response,
         responses={200: {"content": {"application/geo+json": {}}}},
         summary="The demonstration city's streets as GeoJSON",
