@@ -8,6 +8,8 @@ from foodex.core.settings import HttpSettings
 from foodex.services.dashboard.gateway import Gateway
 from foodex.services.dashboard.pages import (
     account,
+    account_history,
+    account_keys,
     admin,
     batches,
     costs,
@@ -41,6 +43,7 @@ _PAGES = (
     reports,
     costs,
     account,
+    account_history,
     admin,
     jobs,
     welcome,
@@ -51,5 +54,6 @@ _PAGES = (
 def all_pages(gateway: Gateway, settings: HttpSettings) -> Iterator[APIRouter]:
     """The routes of all pages."""
     yield sign_in.router(gateway, settings)
+    yield account_keys.router(gateway, settings)
     for module in _PAGES:
         yield module.router(gateway)
