@@ -32,7 +32,7 @@ class ReadRule:
     mapping: str | None = None
     extras: Mapping[str, Kind] = field(default_factory=dict)
     latest: datetime
-    rows_at_once: int = 16_384
+    rows_at_once: int = 32_768
     file_bytes: int = 2 << 30
     line_bytes: int = 1 << 20
     columns: int = 2_000

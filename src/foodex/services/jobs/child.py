@@ -15,6 +15,7 @@ from typing import Any
 
 import msgspec
 
+from foodex.core import memory
 from foodex.core.errors import FoodexError, InternalError
 from foodex.services.jobs.wire import (
     ORDER_FILE,
@@ -41,6 +42,7 @@ class ChildTask:
 def main() -> int:
     """Do the work of the folder named on the command line; 0 if it left an answer."""
     folder = Path(sys.argv[1])
+    memory.spare()
     tell = _take_over_output()
     threading.Thread(target=_end_with_parent, daemon=True).start()
     try:
