@@ -51,7 +51,7 @@ def router(gateway: Gateway) -> APIRouter:
             # While somebody types, most of what they typed is wrong only so far.
             status = 200 if is_partial(request) else error.status
         if is_partial(request):
-            return page(request, "parts/predict_answer.html", pays=pays(), **_none | values)
+            return page(request, "parts/predict_answer.html", pays=pays(), **_NONE | values)
         return await _page(request, given, status=status, **values)
 
     async def _answered(request: Request, given: Mapping[str, str]) -> dict[str, Any]:
@@ -88,13 +88,13 @@ def router(gateway: Gateway) -> APIRouter:
             prices=prices,
             pays=pays(),
             near=f"{EXAMPLE['store_lat']},{EXAMPLE['store_lon']}",
-            **_none | values,
+            **_NONE | values,
         )
 
     return routes
 
 
-_none: Final[Mapping[str, Any]] = {
+_NONE: Final[dict[str, Any]] = {
     "answer": None,
     "error": None,
     "interval": None,
