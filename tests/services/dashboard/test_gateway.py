@@ -17,7 +17,7 @@ from foodex.core.errors import FoodexError, InternalError, NotFound, TooLarge, U
 from foodex.core.http import STREAMED, create_app
 from foodex.core.settings import HttpSettings
 from foodex.services.dashboard import gateway as module
-from foodex.services.dashboard.gateway import AppWire, Gateway, HttpWire, token
+from foodex.services.dashboard.gateway import AppWire, Gateway, HttpWire, part, token
 from tests.support.serving import serve
 
 PIECE = bytes(range(256)) * 256
@@ -46,6 +46,7 @@ class Far:
         routes.get("/endless")(self.endless)
         routes.put("/file", max_body_size=STREAMED)(self.take)
         routes.get("/who")(self.who)
+        routes.get("/called/{name}")(self.called)
         self.app: FastAPI = create_app(
             "gateway", router=routes, access=Anybody(), settings=TRUSTING
         )
@@ -80,6 +81,9 @@ class Far:
             "authorization": request.headers.get("authorization", ""),
             "query": request.url.query,
         }
+
+    async def called(self, name: str) -> dict[str, str]:
+        return {"name": name}
 
     async def _pieces(self, fail_after: int | None = None) -> AsyncIterator[bytes]:
         for number in range(PIECES):
@@ -144,6 +148,15 @@ async def test_answers_and_errors(wired: tuple[Gateway, Far]) -> None:
         await gateway.get("/fails")
     with pytest.raises(NotFound):
         await gateway.post("/nowhere", {"a": 1})
+
+
+async def test_a_name_stays_one_part_of_a_path(wired: tuple[Gateway, Far]) -> None:
+    gateway, _ = wired
+    for name in ("ada@x.example", "a b", "a?b=c#d", "заказы", "50%", "a%2Fb"):
+        assert await gateway.get(f"/called/{part(name)}") == {"name": name}
+    for name in ("", ".", "..", "../who"):
+        with pytest.raises(NotFound):
+            part(name)
 
 
 async def test_large_bodies_stream_both_ways(wired: tuple[Gateway, Far]) -> None:

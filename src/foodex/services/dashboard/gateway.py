@@ -6,14 +6,14 @@ from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
 from typing import Any, Final, Protocol, Self
-from urllib.parse import quote, urlencode
+from urllib.parse import quote, unquote, urlencode
 
 import aiohttp
 import msgspec
 from starlette.types import ASGIApp, Message, Scope
 
 from foodex.core.context import HEADER, address, request_id
-from foodex.core.errors import InternalError, TooLarge, Unavailable
+from foodex.core.errors import InternalError, NotFound, TooLarge, Unavailable
 from foodex.core.http import raise_problem
 
 Query = Mapping[str, Any]
@@ -230,6 +230,13 @@ class _Call:
             raise InternalError("The answer broke off")
 
 
+def part(text: str) -> str:
+    """Anybody's words as one part of a path; `NotFound` for what would lead elsewhere."""
+    if text in ("", ".", "..") or "/" in text:
+        raise NotFound("There is nothing of that name")
+    return quote(text, safe="")
+
+
 def _scope(method: str, target: str, headers: Mapping[str, str]) -> Scope:
     path, _, query = target.partition("?")
     return {
@@ -238,8 +245,8 @@ def _scope(method: str, target: str, headers: Mapping[str, str]) -> Scope:
         "http_version": "1.1",
         "method": method,
         "scheme": "http",
-        "path": path,
-        "raw_path": quote(path).encode(),
+        "path": unquote(path),
+        "raw_path": quote(path, safe="/%").encode(),
         "query_string": query.encode("ascii"),
         "root_path": "",
         "headers": [(n.encode("latin-1"), v.encode("latin-1")) for n, v in headers.items()],

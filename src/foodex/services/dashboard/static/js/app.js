@@ -40,7 +40,18 @@ export function say(text, kind = "bad") {
   inner.textContent = text;
   box.append(inner);
   document.getElementById("messages").append(box);
+  onlyOnce();
   setTimeout(() => box.remove(), 8000);
+}
+
+// What is asked again and again may fail again and again: it is told once at a time.
+function onlyOnce() {
+  const seen = new Set();
+  for (const box of [...document.querySelectorAll("#messages .message")].reverse()) {
+    const text = box.textContent.trim();
+    if (seen.has(text)) box.remove();
+    seen.add(text);
+  }
 }
 
 function confirmed(text) {
@@ -99,13 +110,20 @@ document.addEventListener("change", (event) => {
   if (event.target.matches("[data-submit]")) event.target.form.requestSubmit();
 });
 
+function openMenu(open) {
+  const button = document.querySelector("[data-menu]");
+  if (!button || open === (button.getAttribute("aria-expanded") === "true")) return;
+  document.getElementById("menu").classList.toggle("open", open);
+  button.setAttribute("aria-expanded", String(open));
+  if (!open) button.focus();
+}
+
 document.addEventListener("click", async (event) => {
   const target = event.target.closest("[data-close], [data-menu], [data-copy]");
   if (!target) return;
   if ("close" in target.dataset) target.closest(".message").remove();
   if ("menu" in target.dataset) {
-    const open = document.getElementById("menu").classList.toggle("open");
-    target.setAttribute("aria-expanded", String(open));
+    openMenu(!document.getElementById("menu").classList.contains("open"));
   }
   if (target.dataset.copy !== undefined) {
     await navigator.clipboard.writeText(target.dataset.copy);
@@ -114,8 +132,7 @@ document.addEventListener("click", async (event) => {
 });
 
 document.addEventListener("keydown", (event) => {
-  if (event.key !== "Escape") return;
-  document.getElementById("menu")?.classList.remove("open");
+  if (event.key === "Escape") openMenu(false);
 });
 
 // A file is sent as it is, with its progress shown; the answer says where to go on.
@@ -162,14 +179,52 @@ function prepareDrops(root) {
   }
 }
 
+// A lost connection is said, and asked after until it is back; then parts of the page that listen
+// for "foodex:back" are asked for anew. The same question tells who is signed in by now: in another
+// tab somebody may have signed out, or as somebody else.
 const offline = document.querySelector("[data-offline]");
-const lost = (is) => { offline.hidden = !is; };
-addEventListener("offline", () => lost(true));
-addEventListener("online", () => lost(false));
-document.addEventListener("htmx:sendError", () => lost(true));
-document.addEventListener("htmx:afterOnLoad", () => lost(false));
-document.addEventListener("htmx:sseError", () => lost(true));
-document.addEventListener("htmx:sseOpen", () => lost(false));
+const viewer = document.body.dataset.viewer;
+const RETRY_MS = 2000;
+let retry;
+
+async function look() {
+  clearTimeout(retry);
+  retry = undefined;
+  try {
+    const where = location.pathname + location.search;
+    const headers = { "hx-request": "true", "hx-current-url": location.origin + where };
+    const answer = await fetch("/session", { headers, cache: "no-store" });
+    if (answer.status >= 500) throw new Error(answer.statusText);
+    if (viewer) {
+      const next = answer.headers.get("hx-redirect");
+      if (next) { location.assign(next); return; }
+      if (answer.headers.get("foodex-viewer") !== viewer) { location.reload(); return; }
+    }
+    if (!offline.hidden) {
+      offline.hidden = true;
+      htmx.trigger(document.body, "foodex:back");
+    }
+  } catch {
+    offline.hidden = false;
+    retry = setTimeout(look, RETRY_MS);
+  }
+}
+const lookSoon = () => { retry ??= setTimeout(look); };
+addEventListener("offline", () => { offline.hidden = false; lookSoon(); });
+addEventListener("online", lookSoon);
+document.addEventListener("htmx:sendError", lookSoon);
+document.addEventListener("htmx:sseError", lookSoon);
+document.addEventListener("visibilitychange", () => { if (!document.hidden) lookSoon(); });
+// What stands between may answer with a page of its own (502, 504): it is not part of ours.
+document.addEventListener("htmx:beforeSwap", (event) => {
+  const { xhr } = event.detail;
+  if (xhr.status < 500 || xhr.getResponseHeader("hx-retarget")) return;
+  event.detail.shouldSwap = false;
+  say(texts.failed);
+});
+document.addEventListener("htmx:afterSwap", (event) => {
+  if (event.detail.target?.id === "messages") onlyOnce();
+});
 document.addEventListener("htmx:sseClose", (event) => {
   if (event.detail.type === "message" && event.target.closest("[data-reload-on]")) location.reload();
 });
