@@ -116,7 +116,7 @@ def test_errors_are_problem_documents(running: Up) -> None:
         ("GET", "/api/v1/ml/models", None, "wrong", 401, "not-authenticated"),
         ("POST", "/api/v1/eta?model=nosuch", {}, None, 404, "not-found"),
         ("GET", "/api/v1/storage/datasets/nosuch", None, None, 404, "not-found"),
-        ("GET", "/nowhere", None, None, 404, "not-found"),
+        ("GET", "/api/v1/nowhere", None, None, 404, "not-found"),
         ("POST", "/api/v1/eta", b"x" * 100_000, None, 413, "too-large"),
         ("POST", "/api/v1/ml/trainings", {"dataset": "demo_city"}, None, 422, "invalid-input"),
         ("POST", "/api/v1/collector/loads", b"{", None, 400, "bad-request"),

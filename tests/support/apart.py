@@ -24,7 +24,7 @@ KEY: Final = "a-key-that-all-services-share"
 WORKERS: Final = ("worker", "worker-2")
 NAMES: Final = ("storage", "collector", "ml", "accounts", "jobs", "gateway", *WORKERS)
 _HAVE_NO_ADDRESS: Final = ("gateway", *WORKERS)
-_START_SECONDS: Final = 90.0
+_START_SECONDS: Final = 120.0
 
 
 class Apart(Foodex):

@@ -28,7 +28,7 @@ LEAN: Final = {
     "FOODEX_LIMITS__ADDRESS_PER_MINUTE": "0",
     "FOODEX_LOG__LEVEL": "warning",
 }
-_START_SECONDS: Final = 60.0
+_START_SECONDS: Final = 120.0
 
 
 class Life:
