@@ -238,6 +238,24 @@ async def test_what_is_anothers_is_not_there(door: Door) -> None:
     assert len(refused) == 2
 
 
+async def test_payments_and_use_are_ones_own(door: Door) -> None:
+    tokens = {name: await door.token(name) for name in ("root", "ada", "bob")}
+    asked = {"amount_minor": 500}
+    begun = (await door("POST", "/payments", asked, by=tokens["ada"])).json
+    listed = {
+        name: [one["id"] for one in (await door("GET", "/payments", by=token)).json["payments"]]
+        for name, token in tokens.items()
+    }
+    assert listed == {"root": [], "ada": [begun["id"]], "bob": []}
+    for path in ("/payments?account=ada", "/usage?account=ada"):
+        assert (await door("GET", path, by=tokens["bob"])).status == 404
+    everybody = "/payments?everybody=true&state=pending"
+    assert (await door("GET", everybody, by=tokens["bob"])).status == 403
+    (seen,) = (await door("GET", everybody, by=tokens["root"])).json["payments"]
+    assert seen == begun
+    assert (await door("GET", "/usage", by=tokens["ada"])).json == []
+
+
 async def test_admins_see_all_and_their_keys_what_is_theirs(door: Door) -> None:
     await door.service.top_up("bob", 500)
     root = await door.token("root")
