@@ -13,7 +13,7 @@ from typing import Final
 
 from benchmarks.report import machine, markdown, show
 
-PARTS: Final = ("accuracy", "latency", "bulk", "startup", "serving")
+PARTS: Final = ("accuracy", "latency", "bulk", "startup", "serving", "dashboard")
 PAGE: Final = Path(__file__).parent.parent / "docs" / "benchmarks.md"
 HEAD: Final = """\
 # Benchmarks

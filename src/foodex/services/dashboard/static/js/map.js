@@ -65,10 +65,10 @@ function layers(places, streets) {
   const many = places.stores.length > POINTS_FOR_SIZES;
   const most = Math.max(1, ...places.stores.slice(0, 1).map((store) => store.orders));
   const byOrders = (small, large) => ["interpolate", ["linear"], ["sqrt", ["get", "orders"]], 0, small, Math.sqrt(most), large];
-  const radius = (grow) => many ? 2.5 * grow : byOrders(3 * grow, 9 * grow);
+  const radius = (grow) => many ? 2 * grow : byOrders(3 * grow, 9 * grow);
   const ways = STREETS.map(([id, filter, name, width]) => ({
     id, type: "line", source: "streets", filter,
-    layout: { "line-cap": "round", "line-join": "round" },
+    layout: { "line-join": "miter" },
     paint: { "line-color": colour(name), "line-width": ["interpolate", ["exponential", 1.6], ["zoom"], 12, width * 0.4, 17, width * 3] },
   }));
   return [
