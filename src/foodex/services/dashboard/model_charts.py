@@ -50,7 +50,6 @@ def calibration(evaluation: Facts, t: Texts) -> charts.Option | None:
         unit="percent",
         diagonal=True,
         x_name=t("models.asked"),
-        y_name=t("models.held"),
     )
 
 

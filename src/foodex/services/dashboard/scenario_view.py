@@ -126,27 +126,29 @@ async def known_names(
     if viewer is None or not viewer.may(*STAFF):
         return {}
     asked = {
-        "datasets": _datasets,
-        "fields": _fields,
         "models": _models,
         "versions": _versions,
         "sources": _sources,
         "mappings": _mappings,
     }
     names = [name for name in asked if name in wanted]
-    found = await asyncio.gather(*(asked[name](gateway) for name in names))
-    return dict(zip(names, found, strict=True))
+    datasets, *found = await asyncio.gather(
+        _datasets(gateway, wanted), *(asked[name](gateway) for name in names)
+    )
+    return {**datasets, **dict(zip(names, found, strict=True))}
 
 
-async def _datasets(gateway: Gateway) -> tuple[str, ...]:
+async def _datasets(gateway: Gateway, wanted: frozenset[str]) -> dict[str, tuple[str, ...]]:
+    """The data sets and the fields of their orders, asked for once: rows are counted for it."""
+    if not wanted & {"datasets", "fields"}:
+        return {}
     found = await gateway.get("/storage/datasets")
-    return tuple(one["name"] for one in found if one["layer"] == "processed")
-
-
-async def _fields(gateway: Gateway) -> tuple[str, ...]:
-    found = await gateway.get("/storage/datasets")
-    names = (c["name"] for one in found if one["layer"] == "processed" for c in one["columns"])
-    return tuple(name for name in dict.fromkeys(names) if name not in _OUTCOMES)
+    orders = [one for one in found if one["layer"] == "processed"]
+    fields = dict.fromkeys(column["name"] for one in orders for column in one["columns"])
+    return {
+        "datasets": tuple(one["name"] for one in orders),
+        "fields": tuple(name for name in fields if name not in _OUTCOMES),
+    }
 
 
 async def _models(gateway: Gateway) -> tuple[str, ...]:

@@ -153,6 +153,13 @@ def span_of(dataset: Dataset, since: datetime | None, until: datetime | None, da
     return Span(since, until)
 
 
+def trimmed(span: Span, dataset: Dataset) -> Span:
+    """The part of a period that a run chose itself in which the data set has orders."""
+    if dataset.first_at is None or span.since > dataset.first_at:
+        return span
+    return Span(dataset.first_at + timedelta(microseconds=1), span.until)
+
+
 def midnight(moment: datetime, time_zone: str, days_on: int = 0) -> datetime:
     """The start of the moment's local day, or of one so many days later."""
     day = moment.astimezone(ZoneInfo(time_zone)).date()

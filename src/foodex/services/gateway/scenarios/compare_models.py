@@ -31,6 +31,7 @@ from foodex.services.gateway.scenario_steps import (
     leave_report,
     name_of,
     span_of,
+    trimmed,
     version_of,
 )
 
@@ -88,6 +89,8 @@ async def run(context: Context[CompareModels]) -> Outcome:
         raise InvalidInput("The models cannot be compared", problems=[problem])
     dataset = await ports.storage.dataset(asked.dataset)
     span = span_of(dataset, asked.since, asked.until, asked.days)
+    if asked.since is None:
+        span = trimmed(span, dataset)
     judged: dict[str, Mapping[str, Any]] = {}
     for number, version in enumerate(versions):
         judged[names[number]] = await evaluation(
