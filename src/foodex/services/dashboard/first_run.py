@@ -139,7 +139,10 @@ def _newest(processed: Mapping[str, Found], own: Sequence[str], loads: Sequence[
     running = next((one["dataset"] for one in loads if one["state"] == "running"), None)
     if running:
         return str(running)
-    return max(own, key=lambda one: str(processed[one]["changed_at"]), default="")
+    if not own:
+        # An import that failed leaves no data set, only its load.
+        return str(loads[0]["dataset"]) if loads else ""
+    return max(own, key=lambda one: str(processed[one]["changed_at"]))
 
 
 def _trainings(jobs: Sequence[Found], name: str) -> tuple[Found | None, Found | None]:

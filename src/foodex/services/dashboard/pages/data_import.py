@@ -18,6 +18,9 @@ from foodex.services.dashboard.rendering import form, go, page
 
 WELCOME: Final = "welcome"
 _PART: Final = "parts/data_mapping.html"
+_ASKED: Final = dict.fromkeys(
+    ("upload", "source", "to", "mapping", "dataset", "keep_as", "reference"), ""
+)
 
 
 def router(gateway: Gateway) -> APIRouter:
@@ -81,7 +84,7 @@ def router(gateway: Gateway) -> APIRouter:
 
     @routes.post("/data/import/check")
     async def check(request: Request) -> Response:
-        given = await form(request)
+        given = _ASKED | await form(request)
         facts, table = _read(given)
         trial, problem = await _tried(gateway, await _source_of(gateway, given), table)
         values = {**_shown(table, facts), "trial": trial, "problem": problem}
@@ -94,7 +97,7 @@ def router(gateway: Gateway) -> APIRouter:
 
     @routes.post("/data/import")
     async def start(request: Request) -> Response:
-        given = await form(request)
+        given = _ASKED | await form(request)
         facts, table = _read(given)
         source = await _source_of(gateway, given)
         keep_as, dataset = given.get("keep_as", "").strip(), given.get("dataset", "").strip()
