@@ -2,10 +2,12 @@
 
 import asyncio
 import difflib
+import time
 from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
 from contextlib import aclosing, asynccontextmanager
-from dataclasses import replace
-from typing import Any
+from dataclasses import dataclass, replace
+from datetime import datetime
+from typing import Any, Final
 
 import pyarrow as pa
 
@@ -43,6 +45,12 @@ _ARROW = {
 }
 
 
+_COUNT_SECONDS: Final = 60.0
+"""For how long a count is believed: whoever is killed between writing rows and saying so, says it
+never."""
+_MOST_COUNTS: Final = 1000
+
+
 class StorageService:
     """Implements the port `Storage` on a database, a warehouse and objects."""
 
@@ -60,6 +68,7 @@ class StorageService:
         self._objects = objects
         self._settings = settings
         self._clock = clock
+        self._counts: dict[str, _Count] = {}
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
@@ -147,6 +156,7 @@ class StorageService:
         # The rows first: were it cut off the other way round, a new data set of the name would
         # find the old one's rows.
         await self._warehouse.drop_table(_table(dataset))
+        self._counts.pop(_table(dataset), None)
         async with self._database.transaction() as connection:
             await repository.delete(connection, name, layer)
             await self._log(connection, "dataset.delete", _target(name, layer))
@@ -343,7 +353,24 @@ class StorageService:
         return _table(await self._known(name, layer))
 
     async def _counted(self, dataset: Dataset) -> Dataset:
-        table = _table(dataset)
+        """The data set with its rows and span: counted when it has changed, or a while ago."""
+        table, now = _table(dataset), time.monotonic()
+        known = self._counts.get(table)
+        if known and known.changed_at == dataset.changed_at and now < known.until:
+            return replace(dataset, rows=known.rows, first_at=known.first_at, last_at=known.last_at)
+        counted = await self._count(dataset, table)
+        if len(self._counts) >= _MOST_COUNTS:
+            self._counts.clear()
+        self._counts[table] = _Count(
+            changed_at=dataset.changed_at,
+            until=now + _COUNT_SECONDS,
+            rows=counted.rows,
+            first_at=counted.first_at,
+            last_at=counted.last_at,
+        )
+        return counted
+
+    async def _count(self, dataset: Dataset, table: str) -> Dataset:
         try:
             rows = await self._warehouse.count(table)
         except NotFound:
@@ -359,11 +386,23 @@ class StorageService:
         async with self._database.transaction() as connection:
             await repository.touch(connection, name, layer, self._clock.now())
             await self._log(connection, what, _target(name, layer), **details)
+        self._counts.pop(f"{layer}_{name}", None)
 
     async def _log(self, connection: Any, what: str, target: str, **details: Any) -> None:
         await repository.log(
             connection, at=self._clock.now(), who=who(), what=what, target=target, details=details
         )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Count:
+    """What was counted of a data set as it was at `changed_at`; `until` is of `time.monotonic`."""
+
+    changed_at: datetime
+    until: float
+    rows: int
+    first_at: datetime | None
+    last_at: datetime | None
 
 
 def _table(dataset: Dataset) -> str:
