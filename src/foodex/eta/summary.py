@@ -12,8 +12,8 @@ class ModelSummary:
 
     `metrics` and `baselines` are of the held-out tail (rows the model had not been fitted on
     then), and so are `errors`, as `errors_by_minutes` tells them, of the model and of what the
-    company itself had said, where it had; `features` and `importance` (share of the gain, sums to 1) go together; times are
-    zone-aware UTC; `data_hash` is of the rows fitted, `seconds` by stage.
+    company itself had said, where it had; `features` and `importance` (share of the gain, sums to
+    1) go together; times are zone-aware UTC; `data_hash` is of the rows fitted, `seconds` by stage.
     """
 
     algorithm: str
