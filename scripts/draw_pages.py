@@ -11,14 +11,14 @@ import sys
 import tempfile
 from pathlib import Path
 
-from playwright.sync_api import Page, sync_playwright
+from playwright.sync_api import Page, expect, sync_playwright
 
 from tests.support.running import Up, up
 from tests.support.servers import chromium
 
 FOLDER = Path(__file__).parent.parent / "docs/images"
 MOST_BYTES = 150_000
-LAPTOP = {"width": 1280, "height": 800}
+LAPTOP = {"width": 1280, "height": 900}
 PHONE = {"width": 390, "height": 844}
 PICTURES = (
     ("overview", "/", LAPTOP, "light"),
@@ -28,7 +28,7 @@ PICTURES = (
     ("import", "/data/import", LAPTOP, "light"),
     ("models", "/models/demo_city", LAPTOP, "light"),
     ("scenarios", "/scenarios", LAPTOP, "dark"),
-    ("admin", "/admin", LAPTOP, "light"),
+    ("costs", "/costs", LAPTOP, "light"),
 )
 
 
@@ -70,7 +70,8 @@ def draw(running: Up) -> None:
             page.goto(path)
             # Figures and maps come after the page; pages that ask all the time are never idle.
             page.wait_for_load_state("load")
-            page.wait_for_timeout(2500)
+            expect(page.locator(".loading")).to_have_count(0, timeout=60_000)
+            page.wait_for_timeout(4000)
             path_of_picture = take(page, name)
             print(f"{path_of_picture} {path_of_picture.stat().st_size:,} bytes")  # noqa: T201
         browser.close()

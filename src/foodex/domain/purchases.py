@@ -1,7 +1,7 @@
 """Paid predictions: what is asked, what is answered, and what is kept of both."""
 
 import hashlib
-import random
+import secrets
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Final
@@ -115,8 +115,7 @@ class PredictionsPage:
 
 def new_id(at: datetime) -> str:
     """A new prediction's id: 32 hexadecimal digits whose order is that of time."""
-    # Nobody may do anything for knowing one, so it need not be secret, only unlike others.
-    return f"{int(at.timestamp() * 1000):012x}{random.getrandbits(80):020x}"
+    return f"{int(at.timestamp() * 1000):012x}{secrets.token_hex(10)}"
 
 
 def first_id(at: datetime) -> str:

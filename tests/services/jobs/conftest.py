@@ -52,7 +52,7 @@ class Place:
             sweep_seconds=0.2,
             unpublished_seconds=0.4,
             lost_seconds=1.0,
-            acceptance_seconds=0.5,
+            acceptance_seconds=4.0,
             retry_seconds=0.05,
             at_once=2,
         )
