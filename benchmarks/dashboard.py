@@ -36,6 +36,7 @@ DATASET: Final = "many_stores"
 CALLS: Final = 40
 VISITS: Final = 3
 PAN_SECONDS: Final = 6.0
+LOOK_MS: Final = 20
 _CHROMIUMS: Final = ("chromium", "chromium-browser", "google-chrome")
 _MAPPING: Final = (
     'time_zone = "Europe/Helsinki"\n\n[fields]\n'
@@ -58,7 +59,8 @@ _SETTLED: Final = """() => document.readyState === "complete"
   && [...document.querySelectorAll("[data-chart]")].every((one) => one.querySelector("svg"))
   && [...document.querySelectorAll("[data-map]")].every((one) => one.dataset.drawn)
   && performance.now()"""
-_PAINTED: Final = """() => performance.getEntriesByName("first-contentful-paint")[0].startTime"""
+_PAINTED: Final = """() =>
+  performance.getEntriesByName("first-contentful-paint")[0]?.startTime"""
 
 # A frame counts if the map drew something in it.
 _WATCH: Final = """
@@ -163,8 +165,11 @@ def _visit(
     with _context(browser, running, cookies) as context:
         page = context.new_page()
         page.goto(running.url + path)
-        settled = page.wait_for_function(_SETTLED, timeout=60_000).json_value()
-        return page.evaluate(_PAINTED) / 1000, settled / 1000
+        settled, painted = (
+            page.wait_for_function(seen, polling=LOOK_MS, timeout=60_000).json_value()
+            for seen in (_SETTLED, _PAINTED)
+        )
+        return painted / 1000, settled / 1000
 
 
 def _map_row(browser: Browser, running: Up, cookies: dict[str, str]) -> Row:

@@ -10,6 +10,7 @@ import typer
 
 from foodex.cli import output
 from foodex.cli.options import AsJson, State, run, settings_for, system_for
+from foodex.core import memory
 from foodex.core.errors import InternalError, InvalidInput, family
 from foodex.domain.jobs import Job, JobFilter, JobRequest, JobsPage, JobState
 from foodex.domain.loads import Format
@@ -45,6 +46,7 @@ def worker(
     jobs = {} if at_once is None else {"at_once": at_once}
     settings = settings_for(state, http=http, jobs=jobs)
 
+    memory.spare()
     # Late: the whole of FoodEx takes seconds to import.
     from foodex.cli.serving import run_service
 

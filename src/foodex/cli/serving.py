@@ -64,7 +64,6 @@ def run_service(name: str, settings: Settings) -> None:
 
 
 def _run_served(main: Callable[[], Coroutine[Any, Any, None]]) -> None:
-    memory.spare()
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         runner.run(main())
 

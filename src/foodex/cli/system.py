@@ -9,6 +9,7 @@ import typer
 
 from foodex.cli import output
 from foodex.cli.options import AsJson, State, find_running, settings_for
+from foodex.core import memory
 from foodex.core.errors import Conflict, InvalidInput
 
 config_app = typer.Typer(help="Settings.", no_args_is_help=True)
@@ -46,6 +47,7 @@ def up(
             f"FoodEx runs with this state folder already: {running.url} (process {running.pid})"
         )
 
+    memory.spare()
     # Late, here and below: the whole of FoodEx takes seconds to import, a word about it does not.
     from foodex.cli.serving import run_up
 
@@ -63,6 +65,7 @@ def serve(
     """Run one service; the settings say where it finds the others."""
     settings = settings_for(state, http=_http(host, port))
 
+    memory.spare()
     from foodex.cli.serving import run_service
 
     run_service(name, settings)

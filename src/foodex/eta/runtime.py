@@ -59,7 +59,10 @@ class OnnxPredictor:
             raise InvalidInput("The rows do not fit the model", problems=[problem])
         if len(rows) <= _BLOCK_ROWS:
             return self._run(rows)
-        blocks = [rows[start : start + _BLOCK_ROWS] for start in range(0, len(rows), _BLOCK_ROWS)]
+        # As many blocks of like size as keep all threads busy to the end.
+        rounds = -(-len(rows) // (_BLOCK_ROWS * self._threads))
+        size = -(-len(rows) // (rounds * self._threads))
+        blocks = [rows[start : start + size] for start in range(0, len(rows), size)]
         if self._threads == 1:
             return np.concatenate([self._run(block) for block in blocks])
         with ThreadPoolExecutor(self._threads) as pool:

@@ -1,6 +1,7 @@
 """Applying a mapping: rows as they came become canonical rows, or rejections with their reasons."""
 
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Final
 
 import polars as pl
@@ -380,6 +381,7 @@ class Application:
         )
 
 
+@lru_cache(maxsize=64)
 def _has_numbers(words: tuple[str, ...]) -> bool:
     texts = pl.Series(words, dtype=pl.String).str.strip_chars()
     return bool(texts.cast(pl.Float64, strict=False).is_finite().any())

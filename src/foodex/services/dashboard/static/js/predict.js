@@ -120,7 +120,7 @@ function draw() {
   map.on("load", () => {
     map.addSource("way", { type: "geojson", data: { type: "FeatureCollection", features: [] } });
     map.addLayer({ id: "way", type: "line", source: "way", layout: { "line-cap": "round" }, paint: { "line-color": shade("text-2"), "line-width": 2, "line-dasharray": [1.5, 1.5] } });
-    addStreets(map);
+    addStreets(map).finally(() => map.once("idle", () => { holder.dataset.drawn = "yes"; }));
     show();
     const ends = [place("store"), place("customer")].filter(Boolean);
     if (ends.length === 2) {
