@@ -7,7 +7,8 @@ from collections.abc import AsyncIterator
 import pytest
 from redis.asyncio import Redis
 
-from foodex.adapters.rates.shared import RedisCounts, open_shared_counts
+from foodex.adapters.rates.opening import open_shared_counts
+from foodex.adapters.rates.shared import RedisCounts
 from foodex.core.errors import InvalidInput, Unavailable
 from tests.support.servers import redis_url
 

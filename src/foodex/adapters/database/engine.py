@@ -1,10 +1,8 @@
 """SQLite and PostgreSQL behind one `Database`."""
 
-import asyncio
 from pathlib import Path
 from typing import Any
 
-import asyncpg
 import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
@@ -13,24 +11,6 @@ from foodex.core.sql import WRITE, Database
 
 BUSY_SECONDS = 30
 """How long a write on SQLite waits for another process's write before it gives up."""
-
-GOODBYE_SECONDS = 0.5
-"""How long a server is given to hear that a connection ends, or that a statement is given up."""
-
-
-class _Connection(asyncpg.Connection):  # type: ignore[misc]
-    """One whose end does not wait for a server that is silent.
-
-    A statement that is given up is told to the server over another connection, and closing waits
-    for that; where the network swallows everything, it would wait for ever.
-    """
-
-    async def close(self, *, timeout: float | None = None) -> None:  # noqa: ASYNC109
-        try:
-            async with asyncio.timeout(GOODBYE_SECONDS):
-                await super().close(timeout=timeout)
-        except TimeoutError:
-            self.terminate()
 
 
 def open_database(url: str, *, pool_size: int = 10) -> Database:
@@ -45,13 +25,16 @@ def open_database(url: str, *, pool_size: int = 10) -> Database:
     if parsed.drivername == "sqlite+aiosqlite":
         return Database(_sqlite(parsed, pool_size))
     if parsed.drivername == "postgresql+asyncpg":
+        # Late: whoever has no such server need not hold its client in memory.
+        from foodex.adapters.database.postgresql import HastyConnection
+
         engine = create_async_engine(
             parsed,
             pool_size=pool_size,
             max_overflow=pool_size,
             pool_timeout=30,
             pool_pre_ping=True,
-            connect_args={"connection_class": _Connection},
+            connect_args={"connection_class": HastyConnection},
         )
         return Database(engine)
     raise InvalidInput(

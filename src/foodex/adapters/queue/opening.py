@@ -3,7 +3,6 @@
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
-from foodex.adapters.queue.rabbitmq import RabbitQueue
 from foodex.adapters.queue.sqlite import SqliteQueue
 from foodex.core.clock import Clock
 from foodex.core.errors import InvalidInput
@@ -29,6 +28,9 @@ def open_queue(url: str, clock: Clock, *, prefix: str = "foodex") -> Queue:
     if parsed.scheme in ("amqp", "amqps"):
         if not parsed.hostname:
             raise InvalidInput("The URL of the queue names no host: amqp://USER:PASSWORD@HOST")
+        # Late: whoever has no such server need not hold its client in memory.
+        from foodex.adapters.queue.rabbitmq import RabbitQueue
+
         return RabbitQueue(url, clock, prefix=prefix)
     raise InvalidInput(
         f"No queue is known for '{parsed.scheme}://'; there are sqlite:///PATH and "

@@ -5,8 +5,7 @@ from collections.abc import Mapping
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
-from foodex.core.errors import FieldProblem, InvalidInput, Unavailable
-from foodex.ports.rates import SharedCounts
+from foodex.core.errors import Unavailable
 
 
 class RedisCounts:
@@ -34,17 +33,3 @@ class RedisCounts:
     async def close(self) -> None:
         """Let go of the connections."""
         await self._redis.aclose()
-
-
-def open_shared_counts(url: str) -> SharedCounts | None:
-    """Sums in Redis for `redis://HOST:PORT/NUMBER`; None for `memory://`, where nothing is shared.
-
-    Raises `InvalidInput` for another scheme.
-    """
-    scheme = url.partition("://")[0]
-    if scheme == "memory":
-        return None
-    if scheme in ("redis", "rediss", "unix"):
-        return RedisCounts(url)
-    problem = FieldProblem("limits.url", f"'{scheme}' is neither memory nor redis")
-    raise InvalidInput("The settings cannot be used", problems=[problem])

@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+import polars as pl
 import pyarrow as pa
 import pyarrow.compute as pc
 
@@ -23,7 +24,7 @@ def aligned(rows: pa.Table, load_id: int, kinds: Mapping[str, Kind]) -> pa.Table
     Raises `InvalidInput` for columns the table lacks, values that do not fit, or a missing
     `row_id`. Columns that the rows lack stay empty.
     """
-    problems, columns = [], {LOAD_ID: pa.array([load_id], pa.int64()).take(_zeros(rows.num_rows))}
+    problems, columns = [], {LOAD_ID: _repeated(load_id, rows.num_rows)}
     if ROW_ID not in rows.column_names:
         problems.append(FieldProblem(ROW_ID, "is missing"))
     for column in rows.column_names:
@@ -43,8 +44,8 @@ def aligned(rows: pa.Table, load_id: int, kinds: Mapping[str, Kind]) -> pa.Table
     return pa.table(columns)
 
 
-def _zeros(count: int) -> pa.Array:
-    return pa.nulls(count, pa.int8()).fill_null(0)
+def _repeated(value: int, count: int) -> pa.Array:
+    return pl.repeat(value, count, dtype=pl.Int64(), eager=True).to_arrow()
 
 
 def _cast(values: pa.ChunkedArray, kind: Kind) -> pa.ChunkedArray:
@@ -62,4 +63,12 @@ def _cast(values: pa.ChunkedArray, kind: Kind) -> pa.ChunkedArray:
 
 def plain(batch: pa.RecordBatch) -> Iterator[tuple[Any, ...]]:
     """A batch's rows as tuples of Python values."""
-    return zip(*(column.to_pylist() for column in batch.columns), strict=True)
+    return zip(*(_values(column) for column in batch.columns), strict=True)
+
+
+def _values(column: pa.Array) -> list[Any]:
+    if pa.types.is_timestamp(column.type):
+        # Arrow would bring pandas into memory for them (27 MiB).
+        return pl.Series(column).to_list()
+    values: list[Any] = column.to_pylist()
+    return values
