@@ -4,6 +4,8 @@ make bench                       everything, printed
 make bench ARGS="latency"        one part
 make bench ARGS="--write"        everything, and docs/benchmarks.md written anew
 make bench ARGS="serving --write"  one part, and its section of that page written anew
+
+Parts: accuracy, latency, bulk, startup, serving, jobs, dashboard.
 """
 
 import importlib
@@ -13,7 +15,7 @@ from typing import Final
 
 from benchmarks.report import machine, markdown, show
 
-PARTS: Final = ("accuracy", "latency", "bulk", "startup", "serving", "dashboard")
+PARTS: Final = ("accuracy", "latency", "bulk", "startup", "serving", "jobs", "dashboard")
 PAGE: Final = Path(__file__).parent.parent / "docs" / "benchmarks.md"
 HEAD: Final = """\
 # Benchmarks

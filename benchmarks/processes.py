@@ -101,3 +101,37 @@ def _wait_until_ready(process: "subprocess.Popen[bytes]", state: Path, until: fl
             pass
         time.sleep(0.02)
     raise RuntimeError("foodex up did not become ready")
+
+
+class Asker:
+    """Asks a running FoodEx under `/api/v1` and expects success."""
+
+    def __init__(self, url: str, key: str) -> None:
+        self.url, self.key = url + "/api/v1", key
+
+    def __call__(self, method: str, path: str, body: Any = None) -> Any:
+        """The answer's JSON; `body` is sent as JSON, bytes as they are."""
+        return json.loads(self.content(method, path, body) or b"null")
+
+    def content(self, method: str, path: str, body: Any = None) -> bytes:
+        """The answer as it came."""
+        data = body if body is None or isinstance(body, bytes) else json.dumps(body).encode()
+        headers = {"authorization": f"Bearer {self.key}", "content-type": "application/json"}
+        request = urllib.request.Request(self.url + path, data, headers, method=method)
+        try:
+            with urllib.request.urlopen(request, timeout=60) as answer:
+                content: bytes = answer.read()
+                return content
+        except urllib.error.HTTPError as error:
+            raise RuntimeError(f"{method} {path}: {error.code} {error.read()!r}") from error
+
+    def until_done(self, path: str, number: object) -> Any:
+        """Wait until a load or a job is done, and give it; `RuntimeError` where it failed."""
+        until = time.perf_counter() + 300
+        while time.perf_counter() < until:
+            found = self("GET", f"{path}/{number}?wait=5&seen=1")
+            if found["state"] == "done":
+                return found
+            if found["state"] not in ("waiting", "running"):
+                raise RuntimeError(f"{path}/{number}: {found}")
+        raise RuntimeError(f"{path}/{number} took too long")

@@ -29,13 +29,13 @@ from benchmarks import pinned
 from benchmarks.peers import PEERS, Peer
 from benchmarks.pinned import Figures, Request
 from benchmarks.report import Row
+from benchmarks.servers import postgresql_database
 from benchmarks.serving_foodex import (
     FEATURES,
     LEAVES,
     TREES,
     Prepared,
     balance_minor,
-    postgresql_database,
     prepare,
 )
 from foodex.eta.export import export_trees

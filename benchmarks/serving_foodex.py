@@ -1,26 +1,18 @@
 """FoodEx as partners meet it: a model trained on made-up orders, people with keys and money."""
 
-import asyncio
 import csv
 import json
-import os
-import secrets
 import sys
-import time
-import urllib.error
 import urllib.request
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any, Final
-
-import asyncpg
-import sqlalchemy as sa
+from typing import Final
 
 from benchmarks.pinned import CLIENT_CORE, HOST, Request, free_port, server
-from benchmarks.processes import up
+from benchmarks.processes import Asker, up
 from foodex.city import simulate_history
 
 TREES, LEAVES, FEATURES = 500, 15, 24
@@ -149,7 +141,7 @@ def prepare(folder: Path, database: str | None, *, accounts: int = 100) -> Prepa
         for row in rows[:64]
     )
     with up(state, environment=environment) as running:
-        ask = _Asker(running.url, running.key)
+        ask = Asker(running.url, running.key)
         content = (folder / "orders.csv").read_bytes()
         source = ask("POST", "/collector/uploads?name=orders.csv", content)
         wish = {"source": source, "mapping": MAPPING, "dataset": MODEL}
@@ -164,7 +156,7 @@ def prepare(folder: Path, database: str | None, *, accounts: int = 100) -> Prepa
         return Prepared(state, environment, running.key, keys, orders)
 
 
-def _person(ask: "_Asker", name: str) -> str:
+def _person(ask: Asker, name: str) -> str:
     """Make somebody with money; the secret of their key."""
     person = ask("POST", "/accounts/people", {"name": name, "roles": ["client"]})["person"]
     money = {"account": person["account"], "amount_minor": 10_000_000, "reference": name}
@@ -180,57 +172,3 @@ def balance_minor(port: int, request: Request) -> int:
         urllib.request.Request(url, headers=dict(request.headers)), timeout=10
     ) as answer:
         return int(json.loads(answer.read())["balance_minor"])
-
-
-class _Asker:
-    """Asks a running FoodEx under `/api/v1` and expects success."""
-
-    def __init__(self, url: str, key: str) -> None:
-        self.url, self.key = url + "/api/v1", key
-
-    def __call__(self, method: str, path: str, body: Any = None) -> Any:
-        data = body if body is None or isinstance(body, bytes) else json.dumps(body).encode()
-        headers = {"authorization": f"Bearer {self.key}", "content-type": "application/json"}
-        request = urllib.request.Request(self.url + path, data, headers, method=method)
-        try:
-            with urllib.request.urlopen(request, timeout=60) as answer:
-                return json.loads(answer.read() or b"null")
-        except urllib.error.HTTPError as error:
-            raise RuntimeError(f"{method} {path}: {error.code} {error.read()!r}") from error
-
-    def until_done(self, path: str, number: object) -> None:
-        """Wait until a load or a job is done; `RuntimeError` where it failed."""
-        until = time.perf_counter() + 300
-        while time.perf_counter() < until:
-            found = self("GET", f"{path}/{number}?wait=5&seen=1")
-            if found["state"] == "done":
-                return
-            if found["state"] not in ("waiting", "running"):
-                raise RuntimeError(f"{path}/{number}: {found}")
-        raise RuntimeError(f"{path}/{number} took too long")
-
-
-@contextmanager
-def postgresql_database() -> Iterator[str | None]:
-    """The URL of an empty PostgreSQL database, gone afterwards; None where there is no server."""
-    usual = "postgresql+asyncpg://postgres@127.0.0.1:5432/postgres"
-    url = sa.make_url(os.environ.get("FOODEX_TEST_POSTGRESQL_URL", usual))
-    plain = url.set(drivername="postgresql").render_as_string(hide_password=False)
-    name = f"foodex_benchmark_{secrets.token_hex(4)}"
-    try:
-        asyncio.run(_administer(plain, f'CREATE DATABASE "{name}"'))
-    except OSError:
-        yield None
-        return
-    try:
-        yield url.set(database=name).render_as_string(hide_password=False)
-    finally:
-        asyncio.run(_administer(plain, f'DROP DATABASE "{name}" WITH (FORCE)'))
-
-
-async def _administer(url: str, statement: str) -> None:
-    connection = await asyncpg.connect(url)
-    try:
-        await connection.execute(statement)
-    finally:
-        await connection.close()
