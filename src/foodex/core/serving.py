@@ -4,22 +4,20 @@ import asyncio
 import logging
 import socket
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
-from typing import Any, Final
+from contextlib import AbstractContextManager, asynccontextmanager, nullcontext
+from typing import Final
 
 from fastapi import FastAPI
-from granian.constants import Interfaces
-from granian.log import LogLevels
-from granian.server.embed import Server
+from uvicorn import Config, Server
 
-from foodex.core.errors import Conflict, InternalError
+from foodex.core.errors import Conflict
+from foodex.core.wire_limits import LimitedProtocol
 
-# The server's own handlers would write to standard output; its errors join our logs instead.
-_LOGS: Final[dict[str, Any]] = {
-    "formatters": {},
-    "handlers": {},
-    "loggers": {"_granian": {"propagate": True}, "granian.access": {"propagate": True}},
-}
+GOODBYE_SECONDS: Final = 2
+"""How long requests that run may take to end once the server stops; then they are cut off."""
+IDLE_SECONDS: Final = 75
+"""How long a connection may stay open without a request; proxies in front keep theirs a minute."""
+_WAITING: Final = 1024
 
 
 @asynccontextmanager
@@ -29,58 +27,74 @@ async def serve(app: FastAPI, *, host: str, port: int) -> AsyncIterator[str]:
     Port 0 takes a free one. The app's lifespan is entered here, so whatever fails while starting
     is raised here. Raises `Conflict` when the port is taken.
     """
-    port = _claim(host, port)
-    async with app.router.lifespan_context(app):
-        server = Server(
-            app,
-            address=host,
-            port=port,
-            interface=Interfaces.ASGINL,
-            log_access=False,
-            websockets=False,
-            log_level=LogLevels.error,
-            log_dictconfig=_LOGS,
-        )
-        serving = asyncio.create_task(server.serve(), name=f"serve {host}:{port}")
-        try:
-            await _until_open(host, port, serving)
-            yield f"http://{host}:{port}"
-        finally:
-            server.stop()  # type: ignore[no-untyped-call]
-            await asyncio.wait([serving], timeout=10)
-            if not serving.done():
-                serving.cancel()
-            elif not serving.cancelled() and (error := serving.exception()):
-                raise error
+    listener = _claim(host, port)
+    port = listener.getsockname()[1]
+    try:
+        async with app.router.lifespan_context(app):
+            server = _Server(_config(app))
+            serving = asyncio.create_task(server.serve([listener]), name=f"serve {host}:{port}")
+            await server.opened(serving)
+            try:
+                yield f"http://{f'[{host}]' if ':' in host else host}:{port}"
+            finally:
+                server.should_exit = True
+                await serving
+    finally:
+        listener.close()
     logging.getLogger("foodex.http").debug("stopped %s:%s", host, port)
 
 
-def _claim(host: str, port: int) -> int:
-    # The server itself shares ports between processes (SO_REUSEPORT), so a left-over process
-    # would silently take half of the requests: a plain bind finds it out first.
-    with socket.socket() as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind((host, port))
-        except OSError as error:
-            raise Conflict(
-                f"Port {port} on {host} is not free ({error.strerror}); choose another with --port"
-            ) from None
-        taken: int = probe.getsockname()[1]
-    return taken
+class _Server(Server):
+    def __init__(self, config: Config) -> None:
+        super().__init__(config)
+        self._open = asyncio.Event()
 
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        self._open.set()
 
-async def _until_open(host: str, port: int, serving: "asyncio.Task[Any]") -> None:
-    target = "127.0.0.1" if host in ("0.0.0.0", "") else host
-    for _ in range(500):
+    async def opened(self, serving: asyncio.Task[None]) -> None:
+        """Wait until it answers; what hinders it is raised."""
+        waiting = asyncio.create_task(self._open.wait())
+        await asyncio.wait([waiting, serving], return_when=asyncio.FIRST_COMPLETED)
+        waiting.cancel()
         if serving.done():
-            break
-        try:
-            _, writer = await asyncio.open_connection(target, port)
-        except OSError:
-            await asyncio.sleep(0.01)
-        else:
-            writer.close()
-            await writer.wait_closed()
-            return
-    raise InternalError(f"The server on {host}:{port} did not open its port")
+            serving.result()
+
+    def capture_signals(self) -> AbstractContextManager[None]:  # type: ignore[override]
+        # Who runs us hears the signals, and lets go of more than this server.
+        return nullcontext()
+
+
+def _config(app: FastAPI) -> Config:
+    # Its own remarks on broken requests are of no use to anybody; its errors join our logs.
+    logging.getLogger("uvicorn.error").setLevel(logging.ERROR)
+    return Config(
+        app,
+        http=LimitedProtocol,
+        ws="none",
+        lifespan="off",
+        loop="none",
+        log_config=None,
+        access_log=False,
+        proxy_headers=False,
+        server_header=False,
+        backlog=_WAITING,
+        timeout_keep_alive=IDLE_SECONDS,
+        timeout_graceful_shutdown=GOODBYE_SECONDS,
+    )
+
+
+def _claim(host: str, port: int) -> socket.socket:
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    listener = socket.socket(family)
+    try:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.bind((host, port))
+    except OSError as error:
+        listener.close()
+        raise Conflict(
+            f"Port {port} on {host} is not free ({error.strerror}); choose another with --port"
+        ) from None
+    listener.setblocking(False)
+    return listener

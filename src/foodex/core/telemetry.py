@@ -47,7 +47,7 @@ def configure_logging(settings: LogSettings) -> None:
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(settings.level.upper())
-    for noisy in ("asyncio", "aiosqlite", "alembic", "sqlalchemy.engine", "granian.access"):
+    for noisy in ("asyncio", "aiosqlite", "alembic", "sqlalchemy.engine", "uvicorn.access"):
         logging.getLogger(noisy).setLevel(logging.WARNING)
     structlog.configure(
         processors=[
