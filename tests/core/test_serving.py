@@ -91,6 +91,14 @@ async def test_a_head_without_end_is_not_read_on() -> None:
     assert sent < 100 * wire_limits.HEAD_BYTES
 
 
+async def test_there_may_be_as_many_headers_as_anybody_needs_and_no_more() -> None:
+    async with serve(app(), host=HOST, port=0) as url:
+        for many, expected in ((126, 200), (127, 400)):
+            headers = b"".join(b"x-%d: 1\r\n" % number for number in range(many))
+            status, _ = await said(url, ASKED + b"connection: close\r\n" + headers + b"\r\n")
+            assert status == expected
+
+
 async def test_a_head_in_pieces_is_read() -> None:
     async with serve(app(), host=HOST, port=0) as url:
         reader, writer = await opened(url)

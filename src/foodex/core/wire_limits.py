@@ -10,6 +10,8 @@ from foodex.core.http import problem_response
 
 HEAD_BYTES: Final = 64 << 10
 """The most that the first line and the headers of a request may take."""
+HEADERS: Final = 128
+"""The most headers of a request."""
 HEAD_SECONDS: Final = 30.0
 """How long they may take to come, and how long a connection may wait with its first request."""
 
@@ -58,6 +60,12 @@ class LimitedProtocol(HttpToolsProtocol):
         """A request begins."""
         self._head_done = False
         super().on_message_begin()
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        """One header more; the parser takes what is raised here for a request that is none."""
+        if len(self.headers) == HEADERS:
+            raise ValueError("too many headers")
+        super().on_header(name, value)
 
     def on_headers_complete(self) -> None:
         """Its head is whole."""
