@@ -229,13 +229,24 @@ async def test_the_inside_is_out_of_reach(open_collector: Open, url: str) -> Non
 
 
 @pytest.mark.parametrize("url", ["file:///etc/passwd", "ftp://shop.example/", "shop.example", ""])
-async def test_only_http_is_spoken(open_collector: Open, url: str) -> None:
+async def test_only_http_is_written_down(open_collector: Open, url: str) -> None:
     async with open_collector() as collector:
-        await collector.put_source(
-            Source(name="shop", kind=SourceKind.HTTP, location=url, paging={"kind": "link"})
-        )
+        with pytest.raises(InvalidInput, match="location: begins with http"):
+            await collector.put_source(
+                Source(name="shop", kind=SourceKind.HTTP, location=url, paging={"kind": "link"})
+            )
+
+
+@pytest.mark.parametrize("url", ["file:///etc/passwd", "ftp://shop.example/"])
+async def test_only_http_is_followed(open_collector: Open, url: str) -> None:
+    def leads_astray(_: web.Request) -> Any:
+        return {"rows": ROWS[:2], "next": url}
+
+    async with stranger(leads_astray) as shop, open_collector() as collector:
+        await collector.put_source(source_at(shop, kind="link", rows="rows", next="next"))
+        first = await collector.next_batch("shop", size=2)
         with pytest.raises(InvalidInput, match="no http"):
-            await collector.next_batch("shop")
+            await collector.next_batch("shop", cursor=first.next_cursor, size=2)
 
 
 async def test_nobody_there_is_unavailable(open_collector: Open) -> None:

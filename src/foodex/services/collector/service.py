@@ -320,6 +320,11 @@ class CollectorService:
     async def _check(self, source: Source) -> None:
         """Refuse what may not be read on behalf of whoever acts."""
         if source.kind is SourceKind.HTTP:
+            if not source.location.lower().startswith(("http://", "https://")):
+                raise InvalidInput(
+                    "The source cannot be used",
+                    problems=[FieldProblem("location", "begins with http:// or https://")],
+                )
             paging_of(source)
         elif source.kind is SourceKind.UPLOAD:
             # Other objects, such as models, are not for reading through here.

@@ -142,7 +142,9 @@ def _came_from(request: Request) -> str:
     if request.method == "GET":
         query = f"?{request.url.query}" if request.url.query else ""
         return inner_path(request.url.path + query)
-    return inner_path(urlsplit(request.headers.get("referer", "")).path)
+    # Scripts give such pages this address in place of the form's: see `app.js`.
+    before = urlsplit(request.headers.get("referer", ""))
+    return inner_path(before.path + (f"?{before.query}" if before.query else ""))
 
 
 def _context(request: Request) -> dict[str, Any]:
@@ -163,7 +165,8 @@ def _context(request: Request) -> dict[str, Any]:
         "Role": Role,
         "menu": menu_for(viewer.roles) if viewer else (),
         "path": request.url.path,
-        "query": request.query_params,
+        "here": _came_from(request),
+        "answers_a_form": request.method == "POST" and "referer" in request.headers,
         "partial": is_partial(request),
         "version": foodex.__version__,
         "static": files.address,

@@ -58,7 +58,7 @@ def router(gateway: Gateway, settings: HttpSettings) -> APIRouter:
     @routes.get("/account/security")
     async def security(request: Request) -> Response:
         changed = request.query_params.get("changed") is not None
-        return page(request, "account_security.html", error=None, changed=changed)
+        return page(request, "account_security.html", error=None, wrong={}, changed=changed)
 
     @routes.post("/account/security/password")
     async def change(request: Request) -> Response:
@@ -78,7 +78,12 @@ def router(gateway: Gateway, settings: HttpSettings) -> APIRouter:
         else:
             return await _signed_in_again(request, new)
         return page(
-            request, "account_security.html", status=error.status, error=error, changed=False
+            request,
+            "account_security.html",
+            status=error.status,
+            error=error,
+            wrong=_by_field(error),
+            changed=False,
         )
 
     @routes.post("/account/security/sign-out-everywhere")

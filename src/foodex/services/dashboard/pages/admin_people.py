@@ -10,7 +10,7 @@ from foodex.core.access import Role, allow
 from foodex.core.errors import Conflict, InvalidInput, NotFound
 from foodex.services.dashboard.gateway import Gateway, part
 from foodex.services.dashboard.navigation import ADMINS
-from foodex.services.dashboard.rendering import form, form_pairs, go, page
+from foodex.services.dashboard.rendering import form_pairs, go, page
 
 PLACE: Final = "/admin/people"
 _PER_PAGE: Final = 50
@@ -72,12 +72,6 @@ def router(gateway: Gateway) -> APIRouter:
             return page(request, "admin_person_new.html", status=error.status, **values)
         return page(request, "admin_password.html", made=made, new=True)
 
-    @routes.post(f"{PLACE}/{{name}}/roles")
-    async def change_roles(request: Request, name: str) -> Response:
-        chosen = [value for key, value in await form_pairs(request) if key == "role"]
-        await gateway.ask("PUT", f"/accounts/people/{part(name)}/roles", json={"roles": chosen})
-        return go(request, place_of(name))
-
     @routes.post(f"{PLACE}/{{name}}/block")
     async def block(request: Request, name: str) -> Response:
         await gateway.post(f"/accounts/people/{part(name)}/block")
@@ -92,13 +86,6 @@ def router(gateway: Gateway) -> APIRouter:
     async def sign_out(request: Request, name: str) -> Response:
         await gateway.post(f"/accounts/people/{part(name)}/sign-out-everywhere")
         return go(request, place_of(name))
-
-    @routes.post(f"{PLACE}/{{name}}/password")
-    async def set_password(request: Request, name: str) -> Response:
-        given = await form(request)
-        wanted = {"password": given.get("password") or None}
-        made = await gateway.post(f"/accounts/people/{part(name)}/password", wanted)
-        return page(request, "admin_password.html", made=made, new=False)
 
     return routes
 

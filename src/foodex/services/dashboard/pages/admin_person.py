@@ -12,8 +12,8 @@ from foodex.core.errors import Conflict, FieldProblem, FoodexError, InvalidInput
 from foodex.services.dashboard.amounts import minor_units
 from foodex.services.dashboard.gateway import Gateway, part
 from foodex.services.dashboard.navigation import ADMINS
-from foodex.services.dashboard.pages.admin_people import PLACE, ROLES, place_of
-from foodex.services.dashboard.rendering import form, go, page
+from foodex.services.dashboard.pages.admin_people import PLACE, place_of
+from foodex.services.dashboard.rendering import form, form_pairs, go, page
 
 _SHOWN: Final = 10
 _WAYS: Final = {"top-up": "/accounts/top-ups", "correction": "/accounts/corrections"}
@@ -26,6 +26,24 @@ def router(gateway: Gateway) -> APIRouter:
     @routes.get(f"{PLACE}/{{name}}")
     async def show(request: Request, name: str) -> Response:
         return await shown(request, name)
+
+    @routes.post(f"{PLACE}/{{name}}/roles")
+    async def change_roles(request: Request, name: str) -> Response:
+        chosen = [value for key, value in await form_pairs(request) if key == "role"]
+        try:
+            await gateway.ask("PUT", f"/accounts/people/{part(name)}/roles", json={"roles": chosen})
+        except (InvalidInput, Conflict) as error:
+            return await shown(request, name, "roles", error, chosen=chosen)
+        return go(request, place_of(name))
+
+    @routes.post(f"{PLACE}/{{name}}/password")
+    async def set_password(request: Request, name: str) -> Response:
+        wanted = {"password": (await form(request)).get("password") or None}
+        try:
+            made = await gateway.post(f"/accounts/people/{part(name)}/password", wanted)
+        except InvalidInput as error:
+            return await shown(request, name, "password", error)
+        return page(request, "admin_password.html", made=made, new=False)
 
     @routes.post(f"{PLACE}/{{name}}/money")
     async def money(request: Request, name: str) -> Response:
@@ -45,7 +63,7 @@ def router(gateway: Gateway) -> APIRouter:
                 raise InvalidInput(problems=[FieldProblem("note", "must say why")])
             await gateway.post(_WAYS[way], wanted)
         except (InvalidInput, Conflict, PaymentRequired) as error:
-            return await shown(request, name, given, error)
+            return await shown(request, name, "money", error, given=given)
         return go(request, f"{place_of(name)}#money")
 
     @routes.post(f"{PLACE}/{{name}}/refund")
@@ -60,9 +78,13 @@ def router(gateway: Gateway) -> APIRouter:
     async def shown(
         request: Request,
         name: str,
-        given: dict[str, str] | None = None,
+        wrong: str = "",
         error: FoodexError | None = None,
+        *,
+        given: dict[str, str] | None = None,
+        chosen: list[str] | None = None,
     ) -> Response:
+        """The page; where its form `wrong` could not be done, with the error beside it."""
         person: dict[str, Any] = await gateway.get(f"/accounts/people/{part(name)}")
         account = {"account": person["account"]}
         balance, entries, keys, done = await asyncio.gather(
@@ -77,7 +99,7 @@ def router(gateway: Gateway) -> APIRouter:
             "admin_person.html",
             status=200 if error is None else error.status,
             person=person,
-            roles=ROLES,
+            chosen=person["roles"] if chosen is None else chosen,
             balance=balance,
             entries=entries["entries"],
             refunded=back,
@@ -86,6 +108,8 @@ def router(gateway: Gateway) -> APIRouter:
             given=given or {},
             reference=(given or {}).get("reference") or secrets.token_hex(12),
             error=error,
+            wrong=wrong,
+            fields={one.field: one.message for one in error.problems} if error else {},
         )
 
     return routes

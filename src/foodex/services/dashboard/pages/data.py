@@ -10,11 +10,11 @@ from fastapi import APIRouter, Query, Request
 from fastapi.responses import Response
 
 from foodex.core.access import allow
-from foodex.core.errors import InvalidInput, NotFound
+from foodex.core.errors import FieldProblem, InvalidInput, NotFound
 from foodex.services.dashboard.gateway import Gateway
 from foodex.services.dashboard.navigation import ANALYSTS, STAFF
 from foodex.services.dashboard.passing import passed_on
-from foodex.services.dashboard.rendering import form, go, page
+from foodex.services.dashboard.rendering import form, form_pairs, go, page
 
 ROWS: Final = 30
 EMPTY_PAGE: Final[Mapping[str, Any]] = {"rows": [], "next_after": None}
@@ -66,6 +66,7 @@ def _reading(routes: APIRouter, gateway: Gateway) -> None:
         field: str = "",
         comparison: str = "eq",
         value: str = "",
+        deleted: int | None = None,
     ) -> Response:
         if field:
             wanted = [
@@ -100,6 +101,7 @@ def _reading(routes: APIRouter, gateway: Gateway) -> None:
             where=where,
             column=column,
             comparisons=COMPARISONS,
+            deleted=deleted,
             rows=rows["rows"],
             problem=problem,
             more=address(name, layer, column, where, more) if more else None,
@@ -140,6 +142,17 @@ def _changing(routes: APIRouter, gateway: Gateway) -> None:
             },
         )
         return go(request, address(name, layer, [], []))
+
+    @routes.post("/data/sets/{name}/rows/delete", dependencies=changing)
+    async def delete_rows(request: Request, name: str, layer: Layer = "processed") -> Response:
+        where = [value for key, value in await form_pairs(request) if key == "where"]
+        if not where:
+            # All rows are deleted with their data set, on a question of its own.
+            raise InvalidInput(problems=[FieldProblem("where", "must say which rows")])
+        query = {"layer": layer, "where": where}
+        touched = await gateway.ask("DELETE", f"/storage/datasets/{name}/rows", query=query)
+        here = address(name, layer, [], [])
+        return go(request, f"{here}{'&' if '?' in here else '?'}deleted={touched['rows']}")
 
     @routes.post("/data/sets/{name}/delete", dependencies=changing)
     async def delete(request: Request, name: str) -> Response:

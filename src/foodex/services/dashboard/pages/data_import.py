@@ -124,6 +124,13 @@ def router(gateway: Gateway) -> APIRouter:
                 kept=await gateway.get("/collector/mappings"),
                 given=given,
             )
+        if given.get("source") and source["created_at"]:
+            # The next load of this source is then one click; of a declared one the settings say.
+            await gateway.ask(
+                "PUT",
+                f"/collector/sources/{_path(source['name'])}",
+                json={**source, "mapping": keep_as, "dataset": dataset},
+            )
         if given.get("to") == WELCOME:
             return go(request, "/welcome?" + urlencode({"dataset": dataset, "load": load["id"]}))
         return go(request, f"/data/loads/{load['id']}")

@@ -125,12 +125,12 @@ def _sources(routes: APIRouter, gateway: Gateway) -> None:
 def source_of(given: dict[str, str]) -> dict[str, Any]:
     """A source as its form says; `InvalidInput` for what cannot be read."""
     headers, problems = {}, []
-    for number, line in enumerate(given.get("headers", "").splitlines()):
+    for number, line in enumerate(given.get("headers", "").splitlines(), 1):
         name, colon, value = line.partition(":")
         if colon and name.strip():
             headers[name.strip()] = value.strip()
         elif line.strip():
-            problems.append(FieldProblem("headers", "is written as `name: value`", number))
+            problems.append(FieldProblem("headers", f"line {number} is not `name: value`"))
     size = given.get("size", "").strip()
     if size and not size.isdigit():
         problems.append(FieldProblem("size", "is a number"))

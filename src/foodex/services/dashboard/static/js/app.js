@@ -4,6 +4,14 @@ import { drawCharts } from "./charts.js";
 export const texts = JSON.parse(document.getElementById("texts").textContent);
 const language = texts.language;
 
+// The answer to a form stands under the form's own address, which cannot be asked for: it takes the
+// address of the page that the form was on, so loading it again or changing the language leads there.
+const { here } = document.body.dataset;
+if (here) {
+  history.replaceState(history.state, "", here);
+  document.querySelector("main [role=alert]")?.scrollIntoView({ block: "center" });
+}
+
 const styles = {
   datetime: { dateStyle: "medium", timeStyle: "short" },
   date: { dateStyle: "medium" },
@@ -54,6 +62,14 @@ function onlyOnce() {
   }
 }
 
+// `{name}` in a question stands for what the form's field of that name says.
+function asked(form) {
+  return form.dataset.confirm.replace(/\{(\w+)\}/g, (whole, name) => {
+    const field = form.elements[name];
+    return field?.selectedOptions?.[0]?.text ?? field?.value ?? whole;
+  });
+}
+
 function confirmed(text) {
   const dialog = document.getElementById("confirm");
   dialog.querySelector("#confirm-text").textContent = text;
@@ -77,7 +93,7 @@ document.addEventListener("submit", async (event) => {
     event.preventDefault();
     event.stopImmediatePropagation();
     const button = event.submitter;
-    if (await confirmed(form.dataset.confirm)) {
+    if (await confirmed(asked(form))) {
       form.dataset.agreed = "yes";
       form.requestSubmit(button);
     }
