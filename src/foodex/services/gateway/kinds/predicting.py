@@ -26,7 +26,7 @@ from foodex.ports.jobs import JobContext, Kind
 from foodex.ports.ml import Ml
 from foodex.ports.orders import Examine, Examined, Read, ReadRule, Scorer, name_of
 from foodex.ports.storage import Storage
-from foodex.services.gateway.kinds.scoring import REFUSED_FILE, predict_rows
+from foodex.services.gateway.kinds.scoring_process import REFUSED_FILE, predict_rows
 from foodex.services.gateway.order_files import fetch, key_of
 
 NAME: Final = "predict_file"

@@ -23,15 +23,15 @@ from foodex.services.gateway.kinds.answer_files import (
     harmless,
     open_answer,
 )
+from foodex.services.gateway.kinds.scoring_process import REFUSED_FILE
 
-REFUSED_FILE: Final = "rejected.csv"
 _SHARE: Final = 0.9
 _BROKEN: Final = "broken_line"
 _REFUSED: Final = (ROW, "field", "rule", "reason", "values")
 _HEADER: Final = "row,field,rule,reason,as_it_came\n"
 
 
-def predict_rows(task: Task) -> Mapping[str, Any]:
+def score_file(task: Task) -> Mapping[str, Any]:
     """Forecast the orders of a file.
 
     Args:
