@@ -47,6 +47,15 @@ DISTURBED: Final = 0.1
 UNPAID: Final = "FoodEx, unpaid"
 PAID: Final = "FoodEx, paid"
 ACCOUNTS: Final = ((1, "one account"), (100, "a hundred accounts"))
+ALONE: Final = f"{UNPAID}, the ml service by itself"
+LEAST: Final = {ALONE: 5_000, f"{PAID}, SQLite": 4_000, f"{PAID}, PostgreSQL": 3_000}
+"""Answers a second that must be reached with 64 connections, by the beginning of a name."""
+P99_MS, MEMORY_MIB = 40, 400
+"""What paid answers may take: 99 of a hundred of them, with 64 connections, and the process."""
+TIMES: Final = {"SQLite": 4, "PostgreSQL": 3}
+"""How many times as many paid answers there must be as of the fastest model server."""
+SHARE: Final = 0.6
+"""Of the unpaid answers a second that paid ones must reach: paying costs two fifths at most."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -221,7 +230,7 @@ def _foodex_servers(prepared: Prepared, database: str, *, unpaid: bool) -> list[
     if unpaid:
         own_door = prepared.own_door()
         found.append(server(f"{UNPAID}, the public door", own_door, paid=False))
-        alone = server(f"{UNPAID}, the ml service by itself", prepared.unpaid(), paid=False)
+        alone = server(ALONE, prepared.unpaid(), paid=False)
         alone = replace(alone, command=prepared.ml_command, beside=prepared.storage_beside)
         found.append(alone)
     for accounts, words in ACCOUNTS:
@@ -241,17 +250,32 @@ def _rows(servers: Sequence[Server], found: Mapping[str, Measured]) -> list[Row]
             for connections in CONNECTIONS
         )
         errors, taken = measured.errors(), statistics.median(measured.others)
+        must, reached = _must(server.name, measured)
         rows.append(
             Row(
                 what=f"{server.name}: 16 and 64 connections",
                 measured=" and ".join(f"{one:,.0f}/s" for one in several),
-                reached=False if errors else None,
+                must=must,
+                reached=False if errors else reached,
                 note=f"{waits}; {statistics.median(measured.memory_mib):,.0f} MiB"
                 + (f"; others took {taken:.0%} of the core" if taken > DISTURBED else "")
                 + (f"; {errors} errors" if errors else ""),
             )
         )
     return [*rows, *_ratios(servers, found)]
+
+
+def _must(name: str, measured: Measured) -> tuple[str, bool | None]:
+    """What a server must reach with 64 connections, and whether it does."""
+    least = next((least for begin, least in LEAST.items() if name.startswith(begin)), None)
+    if least is None:
+        return "", None
+    reached = measured.middle(CONNECTIONS[-1]) >= least
+    if not name.startswith(PAID):
+        return f"≥ {least:,}/s", reached
+    reached &= measured.middle(CONNECTIONS[-1], "p99_ms") <= P99_MS
+    reached &= statistics.median(measured.memory_mib) <= MEMORY_MIB
+    return f"≥ {least:,}/s, p99 ≤ {P99_MS} ms, ≤ {MEMORY_MIB} MiB", reached
 
 
 def _ratios(servers: Sequence[Server], found: Mapping[str, Measured]) -> list[Row]:
@@ -263,6 +287,11 @@ def _ratios(servers: Sequence[Server], found: Mapping[str, Measured]) -> list[Ro
         "the fastest model server": [s.name for s in servers if s.serves_models],
         "the raw limit": [s.name for s in servers if s.name.startswith("raw")],
     }
+    musts: dict[str, Callable[[str], float | None]] = {
+        "unpaid": lambda _: SHARE,
+        "the fastest model server": lambda name: TIMES[name.split(", ")[2]],
+        "the raw limit": lambda _: None,
+    }
     rows = []
     for server in servers:
         if not server.name.startswith(PAID):
@@ -270,10 +299,13 @@ def _ratios(servers: Sequence[Server], found: Mapping[str, Measured]) -> list[Ro
         for other, names in others.items():
             if names:
                 pairs = [(found[server.name].middle(c), *best(names, c)) for c in CONNECTIONS]
+                least = musts[other](server.name)
                 rows.append(
                     Row(
                         what=f"{server.name}, against {other}",
                         measured=" and ".join(f"{own / top:.2f} ×" for own, top, _ in pairs),
+                        must="" if least is None else f"≥ {least:g} ×",
+                        reached=None if least is None else pairs[-1][0] / pairs[-1][1] >= least,
                         note=" and ".join(dict.fromkeys(name for _, _, name in pairs)),
                     )
                 )
