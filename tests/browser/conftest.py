@@ -13,7 +13,12 @@ from tests.support.running import Up, up
 from tests.support.servers import chromium
 
 _HERE: Final = Path(__file__).parent
-_SMALL: Final = {"FOODEX_CITY__DAYS": "4", "FOODEX_CITY__ORDERS_PER_DAY": "150"}
+_SMALL: Final = {
+    "FOODEX_CITY__DAYS": "4",
+    "FOODEX_CITY__ORDERS_PER_DAY": "150",
+    # A test is the shop that orders come from.
+    "FOODEX_COLLECTOR__HTTP_ALLOW_PRIVATE": "true",
+}
 _PASSWORD: Final = "correct horse battery staple"
 _LAPTOP: Final = {"width": 1360, "height": 860}
 ELSEWHERE: Final = "foodex.test"
@@ -67,7 +72,7 @@ class PageAs(Protocol):
 
 @pytest.fixture(scope="package")
 def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Up]:
-    """FoodEx with a small demonstration; shared, so flows add and never take away."""
+    """FoodEx with a small demonstration; shared, so flows take away what they added alone."""
     chromium()  # No browser, no need to start it.
     with up(tmp_path_factory.mktemp("browser") / "state", env=_SMALL) as found:
         yield found

@@ -243,6 +243,23 @@ async def test_a_question_is_answered_or_its_error_shown_beside_it() -> None:
         assert (status, "Only questions" in text) == (200, True)
 
 
+async def test_rows_that_fit_are_deleted_and_never_all_by_mistake() -> None:
+    there = Api()
+    there.says["DELETE /storage/datasets/ours/rows"] = {"rows": 3}
+    async with pages_over(there) as browser:
+        path = "/data/sets/ours/rows/delete"
+        status, _, answer = await browser("POST", f"{path}?layer=raw", {"where": "city:eq:Espoo"})
+        assert (status, answer.headers["location"]) == (
+            303,
+            "/data/sets/ours?layer=raw&deleted=3",
+        )
+        asked = there.last("DELETE /storage/datasets/ours/rows")
+        assert asked.query == {"layer": "raw", "where": "city:eq:Espoo"}
+        status, text, _ = await browser("POST", path, {"where": ""})
+        assert (status, "must say which rows" in text) == (422, True)
+    assert sum(one.method == "DELETE" for one in there.asked) == 1
+
+
 def test_a_source_is_read_from_its_form() -> None:
     given = {
         "name": "shop",

@@ -267,3 +267,23 @@ async def test_pages_show_names_as_text(house: House) -> None:
     inline: list[Any] = re.findall(r"<script(?![^>]*(?:src=|application/json))", told.text)
     assert inline == []
     assert not re.search(r"\son[a-z]+=", told.text)
+
+
+async def test_an_answer_to_a_form_tells_the_page_that_the_form_was_on(house: House) -> None:
+    tab = await house.signed_in("client")
+    form = {"old": "no", "new": "a new password", "again": "another one"}
+    place = "/account/security/password"
+    for came, leads in (
+        (f"{house.url}/account/security?changed=1", "/account/security?changed=1"),
+        (f"{house.url}//evil.example", "/"),
+        (f"{house.url}/\\evil.example", "/"),
+    ):
+        told = await tab("POST", place, form, referer=came)
+        assert told.status == 422
+        assert f'data-here="{leads}"' in told.text
+        assert f'name="next" value="{leads}"' in told.text
+    asked = await tab("GET", "/account/entries?kind=charge")
+    assert 'name="next" value="/account/entries?kind=charge"' in asked.text
+    hidden = await tab("POST", place, form)
+    assert "data-here" not in hidden.text
+    assert 'name="next" value="/"' in hidden.text

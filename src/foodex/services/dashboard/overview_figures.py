@@ -90,9 +90,10 @@ class Shown:
         first = datetime.fromisoformat(period["since"]).astimezone(zone).date()
         until = datetime.fromisoformat(period["until"]).astimezone(zone) - _A_MOMENT
         last = until.date()
+        year = "" if first.year == last.year else f" {first.year}"
         return t(
             "overview.of_days",
-            first=day_name(first.isoformat(), t),
+            first=f"{day_name(first.isoformat(), t)}{year}",
             last=f"{day_name(last.isoformat(), t)} {last.year}",
         )
 

@@ -165,7 +165,7 @@ def _context(request: Request) -> dict[str, Any]:
         "Role": Role,
         "menu": menu_for(viewer.roles) if viewer else (),
         "path": request.url.path,
-        "here": _came_from(request),
+        "page_address": _came_from(request),
         "answers_a_form": request.method == "POST" and "referer" in request.headers,
         "partial": is_partial(request),
         "version": foodex.__version__,

@@ -145,7 +145,7 @@ def _changing(routes: APIRouter, gateway: Gateway) -> None:
 
     @routes.post("/data/sets/{name}/rows/delete", dependencies=changing)
     async def delete_rows(request: Request, name: str, layer: Layer = "processed") -> Response:
-        where = [value for key, value in await form_pairs(request) if key == "where"]
+        where = [value for key, value in await form_pairs(request) if key == "where" and value]
         if not where:
             # All rows are deleted with their data set, on a question of its own.
             raise InvalidInput(problems=[FieldProblem("where", "must say which rows")])
