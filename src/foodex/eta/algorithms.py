@@ -60,6 +60,9 @@ WORTH_BENDING: Final = 0.99
 """The logarithm is chosen only where it brings the rule's miss below this share."""
 BENDING: Final = frozenset({"distance", "time", "basket", "extras", "own estimate", "traffic"})
 """Factors whose columns may bend; history and weather stay straight, lest chance be learned."""
+FEWEST_WEEKS: Final = 2
+"""Weeks from which each weekday has hours of its own. One that was seen for half a day would have
+its other hours made up: forecasts off by an hour were seen."""
 _STRAIGHT: Final = frozenset({"north_km", "east_km"})
 
 _FIXED: Final = {"verbose": -1, "deterministic": True, "force_row_wise": True}
@@ -148,6 +151,8 @@ def _rule(work: Work, link: Link) -> BentRule:
     ]
     places = {name: index for index, name in enumerate(work.names)}
     crossed = [places.get(name, -1) for name in ("hour_of_day", "day_of_week", "distance_km")]
+    if work.weeks < FEWEST_WEEKS:
+        crossed[1] = -1
     # Fitted in units of a usual miss, for which the rule's own constants are made.
     unit = float(np.std(link.forward(work.minutes[chosen]))) / 10.0 or 1.0
     values = link.forward(work.minutes[chosen]) / unit

@@ -19,7 +19,10 @@ Rows = NDArray[np.int64]
 
 @dataclass(frozen=True, slots=True)
 class Work:
-    """What is to be fitted: `fit` are the rows (by number) to learn, `tail` those to choose by."""
+    """What is to be fitted: `fit` are the rows (by number) to learn, `tail` those to choose by.
+
+    `weeks` is how often each weekday has been seen; infinite where orders have no dates.
+    """
 
     rows: Floats
     minutes: Floats
@@ -30,6 +33,7 @@ class Work:
     seed: int
     threads: int
     parameters: Mapping[str, Any]
+    weeks: float
 
 
 class Fitted(Protocol):

@@ -2,6 +2,7 @@
 
 import difflib
 import hashlib
+import math
 import os
 import time
 from collections.abc import Mapping
@@ -42,6 +43,7 @@ FEWEST_FOR_THREADS: Final = 50_000
 """Orders from which a fit is spread over all cores."""
 USUAL_SHARE: Final = 0.9
 """An input present in this share of the training orders is expected of a new one."""
+WEEK_MS: Final = 7 * 24 * 3_600_000
 _STANDARD: Final = PromisePolicy()
 
 
@@ -110,6 +112,7 @@ def train(
         seed=options.seed,
         threads=options.threads or _threads(len(minutes)),
         parameters=options.parameters,
+        weeks=_weeks(seen),
     )
     fitted = fit(options.algorithm, work, _part(tell, 0.05, 0.6))
     lap("fit")
@@ -167,6 +170,12 @@ def train(
 def _threads(orders: int) -> int:
     # Threads of a small fit wait for each other more than they work once a core is shared.
     return (os.cpu_count() or 1) if orders >= FEWEST_FOR_THREADS else 1
+
+
+def _weeks(seen: Seen) -> float:
+    if not seen.time.dated.all():
+        return math.inf
+    return float(np.ptp(seen.time.placed_ms)) / WEEK_MS
 
 
 def _silent(share: float, what: str) -> None:

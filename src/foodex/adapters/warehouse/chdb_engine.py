@@ -98,11 +98,14 @@ class ChdbEngine:
 
     def close(self) -> None:
         """Stop the engine and unlock the folder."""
-        if self._anchor is not None:
-            self._anchor.close()
-            self._anchor = None
-        os.close(self._lock) if self._lock >= 0 else None
-        self._lock = -1
+        # Whoever closes beside us must find nothing left to close.
+        with self._starting:
+            anchor, self._anchor = self._anchor, None
+            lock, self._lock = self._lock, -1
+            if anchor is not None:
+                anchor.close()
+            if lock >= 0:
+                os.close(lock)
 
     @contextmanager
     def _connection(self, settings: Settings) -> Iterator[Any]:
