@@ -47,7 +47,7 @@ TRAINING: Final = {
     "model": MODEL,
     "algorithm": "gradient_boosting",
     # Learning so slowly, it is never better to stop before the last tree.
-    "parameters": {"num_iterations": TREES, "num_leaves": LEAVES, "learning_rate": 0.005},
+    "parameters": {"num_iterations": TREES, "num_leaves": LEAVES, "learning_rate": 0.002},
     "promote": True,
 }
 
