@@ -8,7 +8,7 @@ import pytest
 
 from foodex.adapters.database.engine import open_database
 from foodex.adapters.payments.local import LocalPayments
-from foodex.adapters.rates.limits import open_rates
+from foodex.adapters.rates.opening import open_rates
 from foodex.cli import first_people
 from foodex.cli.first_people import ADMIN, BALANCE_MINOR, CLIENT, make_first_people
 from foodex.core.access import Role

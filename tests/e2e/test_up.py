@@ -37,7 +37,7 @@ def test_welcome_shows_a_call_that_answers_with_a_promise(running: Up) -> None:
     told = running("POST", "/api/v1/eta", body.encode(), headers=form)
     assert told.status == 200
     assert told.json["promise"]["minutes"] > 0
-    assert told.json["model"] == "demo_city"
+    assert (told.json["source"], told.json["model"]) == ("model", "demo_city")
     assert told.headers["x-request-id"]
 
 

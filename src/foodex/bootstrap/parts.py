@@ -10,8 +10,7 @@ from foodex.adapters.database.engine import open_database
 from foodex.adapters.objects.store import open_objects
 from foodex.adapters.payments.opening import open_payments
 from foodex.adapters.queue.opening import open_queue
-from foodex.adapters.rates.limits import open_rates
-from foodex.adapters.rates.opening import open_shared_counts
+from foodex.adapters.rates.opening import open_rates, open_shared_counts
 from foodex.adapters.warehouse.opening import open_warehouse
 from foodex.bootstrap.state import prepare_state, webhook_secret
 from foodex.core.access import Access, KeyAccess

@@ -36,10 +36,10 @@ MAPPING: Final = Path(__file__).parent.parent / "city" / "data" / "export.toml"
 
 
 ORDER: Final = (
-    '{"store_lat": 60.1699, "store_lon": 24.9384, '
-    '"customer_lat": 60.1741, "customer_lon": 24.9496, "items": 3}'
+    '{"store_id": "sim-store-049", "store_category": "sushi", "items": 3, '
+    '"store_lat": 60.1679, "store_lon": 24.9375, "customer_lat": 60.1741, "customer_lon": 24.9496}'
 )
-"""An order in the simulated city with enough in it for its model."""
+"""An order in the simulated city with enough in it for its model: whose kitchen it is says most."""
 
 
 async def is_shown(system: System) -> bool:

@@ -33,8 +33,8 @@ async def serve(app: FastAPI, *, host: str, port: int) -> AsyncIterator[str]:
         async with app.router.lifespan_context(app):
             server = _Server(_config(app))
             serving = asyncio.create_task(server.serve([listener]), name=f"serve {host}:{port}")
-            await server.opened(serving)
             try:
+                await server.opened(serving)
                 yield f"http://{f'[{host}]' if ':' in host else host}:{port}"
             finally:
                 server.should_exit = True

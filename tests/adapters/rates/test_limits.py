@@ -10,7 +10,8 @@ import limits.aio.storage.memory
 import pytest
 
 from foodex.adapters.rates import limits as adapter
-from foodex.adapters.rates.limits import LimitsRates, open_rates
+from foodex.adapters.rates.limits import LimitsRates
+from foodex.adapters.rates.opening import open_rates
 from foodex.core.errors import InvalidInput, Unavailable
 from foodex.ports.rates import Rate
 from tests.support.servers import redis_url

@@ -16,7 +16,7 @@ from joserfc.jwk import OctKey, OKPKey
 from foodex.adapters.database.engine import open_database
 from foodex.adapters.payments.local import LocalPayments
 from foodex.adapters.payments.signing import HEADER, sign
-from foodex.adapters.rates.limits import open_rates
+from foodex.adapters.rates.opening import open_rates
 from foodex.core.access import KeyAccess, Role
 from foodex.core.clock import SystemClock
 from foodex.core.settings import HttpSettings

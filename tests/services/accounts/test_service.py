@@ -8,7 +8,7 @@ import pytest
 
 from foodex.adapters.database.engine import open_database
 from foodex.adapters.payments.local import LocalPayments
-from foodex.adapters.rates.limits import open_rates
+from foodex.adapters.rates.opening import open_rates
 from foodex.core.access import KeyAccess
 from foodex.core.peer import Peer
 from foodex.core.settings import HttpSettings, OperationPrices

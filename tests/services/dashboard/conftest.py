@@ -14,7 +14,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from foodex.adapters.database.engine import open_database
 from foodex.adapters.payments.local import LocalPayments
-from foodex.adapters.rates.limits import open_rates
+from foodex.adapters.rates.opening import open_rates
 from foodex.core.access import Role
 from foodex.core.http import put_around
 from foodex.core.settings import AccountsSettings, HttpSettings

@@ -12,7 +12,7 @@ import pytest
 
 from foodex.adapters.database.engine import open_database
 from foodex.adapters.payments.local import LocalPayments
-from foodex.adapters.rates.limits import open_rates
+from foodex.adapters.rates.opening import open_rates
 from foodex.core.access import KeyAccess, Role
 from foodex.core.clock import SystemClock
 from foodex.core.errors import FoodexError, InvalidInput, NotFound, Unavailable

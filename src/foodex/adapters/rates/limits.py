@@ -9,10 +9,10 @@ from contextlib import contextmanager
 from typing import Any
 
 from limits import RateLimitItemPerSecond
-from limits.aio.storage import MemoryStorage, RedisStorage, Storage
+from limits.aio.storage import RedisStorage, Storage
 from limits.errors import StorageError
 
-from foodex.core.errors import FieldProblem, InvalidInput, Unavailable
+from foodex.core.errors import Unavailable
 from foodex.ports.rates import Allowance, Rate
 
 
@@ -49,25 +49,6 @@ class LimitsRates:
         if isinstance(self._storage, RedisStorage):
             bridge: Any = self._storage.bridge
             await bridge.storage.aclose()
-
-
-def open_rates(url: str, *, prefix: str = "foodex") -> LimitsRates:
-    """Counts in this process for `memory://`, among processes for `redis://HOST:PORT/NUMBER`."""
-    scheme = url.partition("://")[0]
-    if scheme == "memory":
-        return LimitsRates(MemoryStorage(wrap_exceptions=True))
-    if scheme in ("redis", "rediss", "unix"):
-        storage = RedisStorage(
-            f"async+{url}",
-            wrap_exceptions=True,
-            implementation="redispy",
-            key_prefix=prefix,
-            socket_timeout=2.0,
-            socket_connect_timeout=2.0,
-        )
-        return LimitsRates(storage)
-    problem = FieldProblem("cache.url", f"'{scheme}' is neither memory nor redis")
-    raise InvalidInput("The settings cannot be used", problems=[problem])
 
 
 def _key(rate: Rate, whose: tuple[str, ...]) -> str:
