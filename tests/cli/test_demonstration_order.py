@@ -23,5 +23,6 @@ def test_the_demonstrations_model_knows_enough_of_the_order_it_is_shown_with() -
     store = frame.filter(frame["store_id"] == order["store_id"])
     assert store["store_category"].unique().to_list() == [order["store_category"]]
     missing = tuple(set(model.parts.usual) - set(order) - {"placed_at"})
-    # Within by more than days differ (0.04), so that no day's chance leaves the first answer to a lower step of the ladder.
+    # Within by more than days differ (0.04): no day's chance may leave the first answer to a lower
+    # step of the ladder.
     assert model.missing_share(missing) < 0.9 * MISSING_SHARE
