@@ -9,7 +9,7 @@ import pytest
 from fastapi import FastAPI
 from starlette.responses import StreamingResponse
 
-from foodex.core import wire_limits
+from foodex.core import connection
 from foodex.core.errors import Conflict
 from foodex.core.serving import serve
 
@@ -88,7 +88,7 @@ async def test_a_head_without_end_is_not_read_on() -> None:
         with pytest.raises(ConnectionError):
             await asyncio.wait_for(pour(writer), 20)
         writer.close()
-    assert sent < 100 * wire_limits.HEAD_BYTES
+    assert sent < 100 * connection.HEAD_BYTES
 
 
 async def test_there_may_be_as_many_headers_as_anybody_needs_and_no_more() -> None:
@@ -114,7 +114,7 @@ async def test_a_head_in_pieces_is_read() -> None:
 async def test_who_does_not_go_on_is_hung_up_on(
     monkeypatch: pytest.MonkeyPatch, sent: bytes
 ) -> None:
-    monkeypatch.setattr(wire_limits, "HEAD_SECONDS", 0.2)
+    monkeypatch.setattr(connection, "HEAD_SECONDS", 0.2)
     async with serve(app(), host=HOST, port=0) as url:
         reader, writer = await opened(url)
         writer.write(sent)

@@ -22,20 +22,26 @@ Answering = Callable[[Sequence[Asked]], Awaitable[Sequence[Told | FoodexError]]]
 class Gathering(Generic[Asked, Told]):
     """Hands all that wait to `answering` whenever it is free, and each caller its answer.
 
-    There is no timer: a call begins as soon as there is somebody and the last one has ended, and
-    who comes meanwhile shares the next. It is made on behalf of nobody in particular
+    There is no timer: a call begins as soon as there is somebody and fewer than `at_once` are being
+    made, and who comes meanwhile shares the next. It is made on behalf of nobody in particular
     (`current_principal` is the system). A caller that gives up before its call is left out of it;
     later, only its answer is dropped.
     """
 
     def __init__(
-        self, answering: Answering[Asked, Told], *, most: int = 256, waiting: int = 4096
+        self,
+        answering: Answering[Asked, Told],
+        *,
+        most: int = 256,
+        waiting: int = 4096,
+        at_once: int = 1,
     ) -> None:
         """`most` share a call, and of those above `waiting` that wait the newest are refused."""
         self._answering = answering
-        self._most, self._waiting = most, waiting
+        self._most, self._waiting, self._at_once = most, waiting, at_once
         self._queue: deque[tuple[Asked, asyncio.Future[Told]]] = deque()
-        self._task: asyncio.Task[None] | None = None
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._collecting = False
 
     async def ask(self, asked: Asked) -> Told:
         """The answer for one.
@@ -47,27 +53,36 @@ class Gathering(Generic[Asked, Told]):
         loop = asyncio.get_running_loop()
         future: asyncio.Future[Told] = loop.create_future()
         self._queue.append((asked, future))
-        if self._task is None:
-            self._begin(loop)
+        self._begin(loop)
         return await future
 
     def _begin(self, loop: asyncio.AbstractEventLoop) -> None:
+        if self._collecting or len(self._tasks) == self._at_once:
+            return
+        self._collecting = True
         # A context of its own: the first who waits must not lend its name to the others.
-        self._task = loop.create_task(self._work(), name="gathering", context=Context())
-        self._task.add_done_callback(self._ended)
+        task = loop.create_task(self._work(), name="gathering", context=Context())
+        self._tasks.add(task)
+        task.add_done_callback(self._ended)
 
     def _ended(self, task: asyncio.Task[None]) -> None:
-        self._task = None
-        if task.cancelled():
-            while self._queue:
-                self._queue.popleft()[1].cancel()
-        elif self._queue:
-            self._begin(task.get_loop())
+        self._tasks.discard(task)
+        if not task.cancelled():
+            if self._queue:
+                self._begin(task.get_loop())
+            return
+        self._collecting = False
+        while self._queue and not self._tasks:
+            self._queue.popleft()[1].cancel()
 
     async def _work(self) -> None:
         while True:
-            await self._while_they_come()
-            members = self._take()
+            self._collecting = True
+            try:
+                await self._while_they_come()
+                members = self._take()
+            finally:
+                self._collecting = False
             if not members:
                 return
             await self._serve(members)

@@ -18,6 +18,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from foodex.core.access import Access, Principal, Role, check_principal
 from foodex.core.addresses import Addresses
+from foodex.core.connection import ANSWER, AnswerWhole, header_lines
 from foodex.core.context import HEADER, set_address, set_request_id
 from foodex.core.errors import (
     BadRequest,
@@ -40,6 +41,7 @@ _YES: Final = frozenset({"true", "1", "yes", "on"})
 _NO: Final = frozenset({"false", "0", "no", "off", ""})
 _SECONDS: Final = (0.0005, 0.001, 0.0015, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1)
 _JSON: Final = (b"content-type", b"application/json")
+_NONE: Final[Mapping[str, Any]] = {}
 
 
 class Asked(Protocol):
@@ -95,6 +97,7 @@ class Lane:
         self._access, self._limiter, self._refused = access, limiter, refused
         self._addresses = Addresses(settings.trusted_proxies)
         self._usual = usual_headers(settings)
+        self._usual_lines = header_lines(self._usual)
         self._requests = Counter(
             f"{name}_requests_total", f"Requests of {path}", ("status",), registry=registry
         )
@@ -132,16 +135,13 @@ class Lane:
         except Exception as error:
             log.exception("failed", path=self._path, error=type(error).__name__)
             status, kind, body = _problem(InternalError())
-        told = [
-            *kind,
-            (b"content-length", b"%d" % len(body)),
-            (b"x-request-id", identity.encode()),
-            *extra,
-            *counted,
-            *self._usual,
-        ]
-        await send({"type": "http.response.start", "status": status, "headers": told})
-        await send({"type": "http.response.body", "body": body})
+        told = (*kind, (b"x-request-id", identity.encode()), *extra, *counted)
+        whole: AnswerWhole | None = scope.get("extensions", _NONE).get(ANSWER)
+        if whole is None or not await whole(scope, send, status, told, self._usual_lines, body):
+            length = (b"content-length", b"%d" % len(body))
+            all_headers = [*told, length, *self._usual]
+            await send({"type": "http.response.start", "status": status, "headers": all_headers})
+            await send({"type": "http.response.body", "body": body})
         self._count(status, time.perf_counter() - began)
 
     async def _body(self, headers: Mapping[str, str], receive: Receive) -> bytes:

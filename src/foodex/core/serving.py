@@ -10,8 +10,8 @@ from typing import Final
 from fastapi import FastAPI
 from uvicorn import Config, Server
 
+from foodex.core.connection import Connection
 from foodex.core.errors import Conflict
-from foodex.core.wire_limits import LimitedProtocol
 
 GOODBYE_SECONDS: Final = 2
 """How long requests that run may take to end once the server stops; then they are cut off."""
@@ -71,7 +71,7 @@ def _config(app: FastAPI) -> Config:
     logging.getLogger("uvicorn.error").setLevel(logging.ERROR)
     return Config(
         app,
-        http=LimitedProtocol,
+        http=Connection,
         ws="none",
         lifespan="off",
         loop="none",

@@ -5,6 +5,8 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any, Final
 
+import msgspec
+
 QUANTILES: Final = (0.05, 0.1, 0.25, 0.5, 0.75, 0.9, 0.95)
 """The quantiles every forecast carries; 0.05 to 0.95 is the 90 % interval."""
 
@@ -68,8 +70,7 @@ class Forecast:
         return self.quantiles_minutes[QUANTILES.index(0.5)]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Ask:
+class Ask(msgspec.Struct, frozen=True, kw_only=True):
     """One order to forecast, by the model named or by the one promoted last."""
 
     order: Mapping[str, Any]
@@ -77,8 +78,7 @@ class Ask:
     explain: bool = False
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Answered:
+class Answered(msgspec.Struct, frozen=True, kw_only=True):
     """A forecast and what it was made from, besides its model and version.
 
     `features` is the encoded row (float64, little-endian), None where no model encoded one;

@@ -6,11 +6,12 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Final
 
+import msgspec
+
 from foodex.domain.ledger import Price
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Answer:
+class Answer(msgspec.Struct, frozen=True, kw_only=True):
     """An answer, and all it was made from, so that it can be made again bit for bit.
 
     `features` are the encoded rows (float64, little-endian, C order); `inputs` (JSON) is whatever
@@ -24,8 +25,7 @@ class Answer:
     inputs: bytes | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Purchase:
+class Purchase(msgspec.Struct, frozen=True, kw_only=True):
     """One request for a paid prediction.
 
     `order` is the body as it was sent. `fingerprint` tells two bodies under one
@@ -48,8 +48,7 @@ class Purchase:
         return self.fingerprint or hashlib.sha256(self.order).digest()
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Bought:
+class Bought(msgspec.Struct, frozen=True, kw_only=True):
     """A purchase with its answer and its price: what one row of a batch is."""
 
     purchase: Purchase
@@ -57,8 +56,7 @@ class Bought:
     price: Price
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Receipt:
+class Receipt(msgspec.Struct, frozen=True, kw_only=True):
     """A prediction that is charged and recorded; `replayed` if that was done before.
 
     `balance_minor` is what was left just after the charge.
@@ -115,7 +113,13 @@ class PredictionsPage:
 
 def new_id(at: datetime) -> str:
     """A new prediction's id: 32 hexadecimal digits whose order is that of time."""
-    return f"{int(at.timestamp() * 1000):012x}{secrets.token_hex(10)}"
+    return new_ids(at, 1)[0]
+
+
+def new_ids(at: datetime, count: int) -> list[str]:
+    """As `new_id`, for predictions that are made together."""
+    time, chance = first_id(at), secrets.token_hex(10 * count)
+    return [time + chance[start : start + 20] for start in range(0, len(chance), 20)]
 
 
 def first_id(at: datetime) -> str:

@@ -1,10 +1,11 @@
 """What the accounts service does for the others."""
 
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from datetime import datetime
 from typing import Protocol
 
 from foodex.core.access import Role
+from foodex.core.errors import FoodexError
 from foodex.domain.ledger import (
     EVERY_ENTRY,
     Balance,
@@ -167,6 +168,13 @@ class Sales(Protocol):
 
         Raises `PaymentRequired`, `Conflict` (another order under the same key), `Overloaded`,
         `Unavailable`, and `InternalError` where there is no answer to sell.
+        """
+        ...
+
+    async def buy_many(self, purchases: Sequence[Purchase]) -> Sequence[Receipt | FoodexError]:
+        """As `buy`, for some that come at once; each fares by itself, and they share a commit.
+
+        Raises `Overloaded` and `Unavailable` where none of them was even tried.
         """
         ...
 

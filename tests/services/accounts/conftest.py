@@ -1,11 +1,12 @@
 """Accounts on an empty database, of each kind."""
 
 from collections.abc import AsyncIterator
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
+from msgspec.structs import replace
 
 from foodex.adapters.database.engine import open_database
 from foodex.adapters.payments.local import LocalPayments

@@ -5,10 +5,10 @@
 
 import asyncio
 import os
-from dataclasses import replace
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
 from foodex.core.errors import (
     Conflict,

@@ -1,6 +1,5 @@
 """The routes for other services of one system: no gateway has them, and no person may call them."""
 
-import asyncio
 import base64
 import binascii
 from collections.abc import Iterator
@@ -12,14 +11,13 @@ import structlog
 from fastapi import APIRouter, Path, Query, Request, Response
 
 from foodex.core.access import SYSTEM, acting_as, system_alone
-from foodex.core.errors import BadRequest, FoodexError
+from foodex.core.errors import BadRequest
 from foodex.domain.ledger import Price, Reservation
 from foodex.domain.payments import Payment
 from foodex.domain.people import Caller, Changes, KeyUse, TokenKey
-from foodex.domain.purchases import Purchase, Receipt
 from foodex.ports.accounts import Accounts
 from foodex.services.accounts.requests import BIG, Text
-from foodex.services.accounts.wire import failure, read_purchases, write_outcomes
+from foodex.services.accounts.wire import read_purchases, write_outcomes
 
 _SYSTEM: Final = [system_alone]
 _PURCHASES_BYTES: Final = 64 << 20
@@ -133,16 +131,8 @@ def _add_sales(routes: APIRouter, accounts: Accounts) -> None:
     )
     async def buy(request: Request) -> Response:
         purchases = read_purchases(await request.body())
-        results = await asyncio.gather(*(_bought(purchase) for purchase in purchases))
+        results = await accounts.buy_many(purchases)
         return Response(write_outcomes(results), media_type="application/json")
-
-    async def _bought(purchase: Purchase) -> Receipt | FoodexError:
-        try:
-            return await accounts.buy(purchase)
-        except Exception as error:
-            if not isinstance(error, FoodexError):
-                log.exception("a purchase failed", error=type(error).__name__)
-            return failure(error)
 
     @routes.post("/purge", summary="Forget bodies of predictions past their retention")
     async def purge() -> Gone:

@@ -5,29 +5,28 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol
 
+import msgspec
+
 from foodex.domain.purchases import Bought
 
 Key = tuple[str, str]
 """An account and an `Idempotency-Key` of its own."""
 
 
-@dataclass(frozen=True, slots=True)
-class Paid:
+class Paid(msgspec.Struct, frozen=True):
     """The member is charged and recorded; `balance_minor` is what its charge left."""
 
     balance_minor: int
 
 
-@dataclass(frozen=True, slots=True)
-class Refused:
+class Refused(msgspec.Struct, frozen=True):
     """The member cannot pay; there is no account where `currency` is None."""
 
     balance_minor: int
     currency: str | None
 
 
-@dataclass(frozen=True, slots=True)
-class Undecided:
+class Undecided(msgspec.Struct, frozen=True):
     """The member was kept waiting by a dearer one before it; write it again."""
 
 

@@ -219,26 +219,30 @@ def _write(
     asked = msgspec.json.encode(list(by_account)).decode()
     for account, balance, number, currency in connection.execute(_STATES, (asked,)).fetchall():
         places = by_account[account]
-        prices = [batch[place].price for place in places]
         # A price in another currency is more than any balance.
-        amounts = [p.amount_minor if p.currency == currency else balance + 1 for p in prices]
-        for place, price, paid in zip(places, prices, affordable(balance, amounts), strict=True):
-            if not paid:
+        amounts = [
+            price.amount_minor if price.currency == currency else balance + 1
+            for price in [batch[place].price for place in places]
+        ]
+        paid = affordable(balance, amounts)
+        for place, amount, affords in zip(places, amounts, paid, strict=True):
+            if not affords:
                 outcomes[place] = Refused(balance, currency)
                 continue
-            balance, number = balance - price.amount_minor, number + 1
+            balance, number = balance - amount, number + 1
             outcomes[place] = Paid(balance)
             bought = batch[place]
-            purchase, answer = bought.purchase, bought.answer
+            purchase, answer, price = bought.purchase, bought.answer, bought.price
+            id_, operation = purchase.id, price.operation
             entries.append(
                 (
                     account,
                     number,
-                    -price.amount_minor,
+                    -amount,
                     balance,
-                    reference_of(purchase.id),
-                    purchase.id,
-                    price.operation,
+                    reference_of(id_),
+                    id_,
+                    operation,
                     price.model,
                     price.unit_minor,
                     price.quantity,
@@ -248,16 +252,16 @@ def _write(
             )
             records.append(
                 (
-                    purchase.id,
+                    id_,
                     account,
                     number,
                     purchase.key_id,
                     when,
-                    price.operation,
+                    operation,
                     answer.model,
                     answer.version,
-                    price.amount_minor,
-                    price.currency,
+                    amount,
+                    currency,
                     purchase.order,
                     answer.features,
                     answer.inputs,
@@ -265,9 +269,7 @@ def _write(
                 )
             )
             if purchase.idempotency_key is not None:
-                keys.append(
-                    (account, purchase.idempotency_key, purchase.id, purchase.told_apart_by())
-                )
+                keys.append((account, purchase.idempotency_key, id_, purchase.told_apart_by()))
         debits.append((balance, number, account))
     connection.executemany(_DEBIT, debits)
     connection.executemany(_ENTER, entries)

@@ -38,6 +38,10 @@ class AccountsClient(MoneyClient, PeopleClient):
         """Charge and record one prediction; its answer, once both are durable."""
         return await self._group.submit(purchase)
 
+    async def buy_many(self, purchases: Sequence[Purchase]) -> Sequence[Receipt | FoodexError]:
+        """As `buy`, for some that come at once."""
+        return await self._group.submit_many(purchases)
+
     async def _sell(self, purchases: Sequence[Purchase]) -> Sequence[Receipt | FoodexError]:
         # The batch is of many callers, and nobody of them sends it.
         with acting_as(SYSTEM):

@@ -19,8 +19,24 @@ Handle = Callable[[Sequence[Item]], Awaitable[Sequence[Result | FoodexError]]]
 """Does the work of a batch, aligned with it; an error in the answer is for that member alone."""
 
 
+_Results = Sequence[Result | FoodexError]
+
+
+class _Group(Generic[Item, Result]):
+    """What one caller brought, and where its results go."""
+
+    __slots__ = ("future", "items")
+
+    def __init__(self, items: Sequence[Item], future: "asyncio.Future[_Results[Result]]") -> None:
+        self.items, self.future = items, future
+
+    def tell(self, results: "_Results[Result]") -> None:
+        if not self.future.done():
+            self.future.set_result(results)
+
+
 class GroupCommit(Generic[Item, Result]):
-    """One writer task that hands all that wait to `handle`, and then each caller its result.
+    """One writer task that hands all that wait to `handle`, and then each caller its results.
 
     There is no timer: the writer starts as soon as it is free, and what comes meanwhile is the
     next batch. A caller that gives up before its batch began is left out of it; later, its item
@@ -31,15 +47,16 @@ class GroupCommit(Generic[Item, Result]):
     def __init__(self, handle: Handle[Item, Result], *, waiting: int, batch: int) -> None:
         self._handle = handle
         self._limit, self._batch = waiting, batch
-        self._queue: deque[tuple[Item, asyncio.Future[Result]]] = deque()
+        self._queue: deque[_Group[Item, Result]] = deque()
+        self._waiting = 0
         self._wake = asyncio.Event()
         self._writer: asyncio.Task[None] | None = None
         self._open = False
 
     @property
     def waiting(self) -> int:
-        """How many wait for the writer."""
-        return len(self._queue)
+        """How many items wait for the writer."""
+        return self._waiting
 
     async def submit(self, item: Item) -> Result:
         """The item's result, once its batch is done.
@@ -47,21 +64,36 @@ class GroupCommit(Generic[Item, Result]):
         Raises `Overloaded` when too many wait and `Unavailable` when nothing is written (any
         more), besides what the batch raised for this item.
         """
+        (result,) = await self.submit_many((item,))
+        if isinstance(result, FoodexError):
+            raise result
+        return result
+
+    async def submit_many(self, items: Sequence[Item]) -> Sequence[Result | FoodexError]:
+        """What became of each of these items of one caller; raises as `submit` does."""
         if not self._open:
             raise Unavailable("Nothing is written: the service is not running")
-        if len(self._queue) >= self._limit:
+        if self._waiting + len(items) > self._limit:
             raise Overloaded(retry_after_seconds=1)
-        future: asyncio.Future[Result] = asyncio.get_running_loop().create_future()
-        self._queue.append((item, future))
+        loop = asyncio.get_running_loop()
+        groups: list[_Group[Item, Result]] = [
+            _Group(items[start : start + self._batch], loop.create_future())
+            for start in range(0, len(items), self._batch)
+        ]
+        self._queue += groups
+        self._waiting += len(items)
         self._wake.set()
-        return await future
+        if len(groups) == 1:
+            return await groups[0].future
+        told = await asyncio.gather(*(group.future for group in groups))
+        return [result for results in told for result in results]
 
     def refuse_waiting(self, error: FoodexError) -> None:
-        """Tell everybody who waits now this error instead of handling them."""
-        while self._queue:
-            _, future = self._queue.popleft()
-            if not future.done():
-                future.set_exception(error)
+        """Tell everybody who waits now this error instead of handling their items."""
+        for group in self._queue:
+            group.tell([error] * len(group.items))
+        self._queue.clear()
+        self._waiting = 0
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
@@ -90,48 +122,47 @@ class GroupCommit(Generic[Item, Result]):
 
     async def _write(self) -> None:
         while True:
-            members = self._take()
-            if members:
-                await self._serve(members)
+            groups = self._take()
+            if groups:
+                await self._serve(groups)
             elif not self._open:
                 return
             else:
                 self._wake.clear()
                 await self._wake.wait()
 
-    def _take(self) -> list[tuple[Item, asyncio.Future[Result]]]:
-        members: list[tuple[Item, asyncio.Future[Result]]] = []
-        while self._queue and len(members) < self._batch:
-            item, future = self._queue.popleft()
-            if not future.done():
-                members.append((item, future))
-        return members
+    def _take(self) -> list[_Group[Item, Result]]:
+        groups: list[_Group[Item, Result]] = []
+        taken = 0
+        while self._queue and taken + len(self._queue[0].items) <= self._batch:
+            group = self._queue.popleft()
+            self._waiting -= len(group.items)
+            if not group.future.done():
+                groups.append(group)
+                taken += len(group.items)
+        return groups
 
-    async def _serve(self, members: Sequence[tuple[Item, asyncio.Future[Result]]]) -> None:
+    async def _serve(self, groups: Sequence[_Group[Item, Result]]) -> None:
+        items = [item for group in groups for item in group.items]
+        results: Sequence[Result | FoodexError]
         try:
-            results = await self._handle([item for item, _ in members])
-            if len(results) != len(members):
+            results = await self._handle(items)
+            if len(results) != len(items):
                 raise InternalError("The batch was not answered member by member")
         except FoodexError as error:
-            results = [error] * len(members)
+            results = [error] * len(items)
         except Exception as error:
-            log.exception("a batch failed", members=len(members), error=type(error).__name__)
-            results = [InternalError()] * len(members)
+            log.exception("a batch failed", members=len(items), error=type(error).__name__)
+            results = [InternalError()] * len(items)
         except BaseException:
             # What became of the batch is not known; the caller may ask again under its key.
-            self._answer(members, [Unavailable()] * len(members))
+            _tell(groups, [Unavailable()] * len(items))
             raise
-        self._answer(members, results)
+        _tell(groups, results)
 
-    def _answer(
-        self,
-        members: Sequence[tuple[Item, asyncio.Future[Result]]],
-        results: Sequence[Result | FoodexError],
-    ) -> None:
-        for (_, future), result in zip(members, results, strict=True):
-            if future.done():
-                continue
-            if isinstance(result, FoodexError):
-                future.set_exception(result)
-            else:
-                future.set_result(result)
+
+def _tell(groups: Sequence[_Group[Item, Result]], results: Sequence[Result | FoodexError]) -> None:
+    start = 0
+    for group in groups:
+        group.tell(results[start : start + len(group.items)])
+        start += len(group.items)

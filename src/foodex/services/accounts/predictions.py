@@ -5,11 +5,11 @@ import re
 import sqlite3
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import replace
 from typing import Final
 
 import sqlalchemy as sa
 import structlog
+from msgspec.structs import replace
 
 from foodex.core.clock import Clock
 from foodex.core.errors import (
@@ -25,7 +25,7 @@ from foodex.core.settings import AccountsSettings
 from foodex.core.sql import Database
 from foodex.domain.ledger import Price, cannot_pay
 from foodex.domain.purchases import Bought, Purchase, Receipt, new_id
-from foodex.services.accounts.batches import Batches, Key, Known, Outcome, Paid, Refused, Undecided
+from foodex.services.accounts.batches import Batches, Key, Known, Outcome, Paid, Refused
 from foodex.services.accounts.batches_postgresql import PostgresqlBatches
 from foodex.services.accounts.batches_sqlite import SqliteBatches
 from foodex.services.accounts.group_commit import GroupCommit
@@ -80,14 +80,36 @@ class PaidPredictions:
         `Overloaded` when too many wait, and `Unavailable` when the database cannot be reached;
         whether it was charged is then only known by asking again under the same key.
         """
+        (result,) = await self.buy_many((purchase,))
+        if isinstance(result, FoodexError):
+            raise result
+        return result
+
+    async def buy_many(self, purchases: Sequence[Purchase]) -> Sequence[Receipt | FoodexError]:
+        """As `buy`, for some that come at once; they share a commit, and each fares by itself."""
+        wrong = {place: error for place, one in enumerate(purchases) if (error := self._wrong(one))}
+        at = self._clock.now()
+        good = [
+            one if one.id else replace(one, id=new_id(at))
+            for place, one in enumerate(purchases)
+            if place not in wrong
+        ]
+        results = await self._group.submit_many(good) if good else ()
+        if not wrong:
+            return results
+        told = iter(results)
+        return [wrong[p] if p in wrong else next(told) for p in range(len(purchases))]
+
+    def _wrong(self, purchase: Purchase) -> FoodexError | None:
         key = purchase.idempotency_key
         if key is not None and not _KEY.fullmatch(key):
             problem = FieldProblem("Idempotency-Key", "must be 1 to 255 printable characters")
-            raise InvalidInput("The request cannot be used", problems=[problem])
-        self.prices.of(purchase.operation)
-        if not purchase.id:
-            purchase = replace(purchase, id=new_id(self._clock.now()))
-        return await self._group.submit(purchase)
+            return InvalidInput("The request cannot be used", problems=[problem])
+        try:
+            self.prices.of(purchase.operation)
+        except FoodexError as error:
+            return error
+        return None
 
     async def _sell(self, purchases: Sequence[Purchase]) -> Sequence[Receipt | FoodexError]:
         sale = _Sale(purchases)
@@ -148,9 +170,9 @@ class _Sale:
         self.bought: dict[int, Bought] = {}
         self.results_: list[Receipt | FoodexError | None] = [None] * len(purchases)
         self._leaders: dict[Key, int] = {}
-        for place in range(len(purchases)):
-            if (key := self.key(place)) is not None:
-                self._leaders.setdefault(key, place)
+        for place, purchase in enumerate(purchases):
+            if purchase.idempotency_key is not None:
+                self._leaders.setdefault((purchase.account, purchase.idempotency_key), place)
 
     def key(self, place: int) -> Key | None:
         purchase = self.purchases[place]
@@ -163,16 +185,17 @@ class _Sale:
     def price(self, prices: PriceList) -> None:
         """Say what those cost that have no result yet and are to be answered by themselves."""
         for place, purchase in enumerate(self.purchases):
-            if self.results_[place] is None and self._leader(place) == place:
-                answer = purchase.answer
-                if answer is None:
-                    self.results_[place] = InternalError("The purchase brings no answer")
-                else:
-                    price = prices.of(purchase.operation, answer.model)
-                    self.bought[place] = Bought(purchase=purchase, answer=answer, price=price)
+            if self.results_[place] is not None or self._leader(place) != place:
+                continue
+            answer = purchase.answer
+            if answer is None:
+                self.results_[place] = InternalError("The purchase brings no answer")
+            else:
+                price = prices.of(purchase.operation, answer.model)
+                self.bought[place] = Bought(purchase=purchase, answer=answer, price=price)
 
     def priced(self) -> Sequence[int]:
-        return sorted(self.bought)
+        return list(self.bought)
 
     def replay(self, known: Mapping[Key, Known]) -> None:
         for place in range(len(self.purchases)):
@@ -185,27 +208,28 @@ class _Sale:
         again = []
         for place, outcome in zip(places, outcomes, strict=True):
             bought = self.bought[place]
-            match outcome:
-                case Paid(balance_minor):
-                    self.results_[place] = _receipt(bought, balance_minor)
-                case Refused(balance_minor, currency):
-                    self.results_[place] = _refused(bought.price, balance_minor, currency)
-                case Undecided():
-                    again.append(place)
+            if isinstance(outcome, Paid):
+                self.results_[place] = _receipt(bought, outcome.balance_minor)
+            elif isinstance(outcome, Refused):
+                self.results_[place] = _refused(
+                    bought.price, outcome.balance_minor, outcome.currency
+                )
+            else:
+                again.append(place)
         return again
 
     def refuse_rest(self, error: FoodexError) -> None:
         self.results_ = [error if result is None else result for result in self.results_]
 
     def results(self) -> Sequence[Receipt | FoodexError]:
-        told: list[Receipt | FoodexError] = []
-        for place, result in enumerate(self.results_):
-            if result is None:
-                result = self._follow(place)
-            told.append(result)
-        return told
+        return [
+            self._follow(place) if result is None else result
+            for place, result in enumerate(self.results_)
+        ]
 
     def _leader(self, place: int) -> int:
+        if not self._leaders:
+            return place
         key = self.key(place)
         return place if key is None else self._leaders[key]
 

@@ -103,6 +103,7 @@ class AccountsService:
         self.payment = self._payments.payment
         self.payments = self._payments.payments
         self.buy = self._sales.buy
+        self.buy_many = self._sales.buy_many
         self.prediction = history.prediction
         self.predictions = history.predictions
         self.predictions_csv = history.predictions_csv

@@ -18,7 +18,7 @@ from foodex.domain.people import Scope
 from foodex.domain.purchases import Prediction, PredictionFilter, PredictionsPage
 from foodex.ports.accounts import Accounts
 from foodex.ports.ml import Ml
-from foodex.services.gateway.answers import told
+from foodex.services.gateway.answers import written
 
 _BIG: Final = 2**63 - 1
 _READ: Final = [allow(*Role, scope=Scope.PREDICTIONS_READ)]
@@ -90,7 +90,7 @@ def router(ml: Ml, accounts: Accounts) -> APIRouter:
                 inputs=found.inputs,
             )
         )
-        body = msgspec.json.encode(told(again))
+        body = written(again)
         return Reproduced(
             identical=body == found.answer,
             prediction_id=found.id,

@@ -1,6 +1,7 @@
 """Who pays for a forecast, and how: charged, recorded and answered, or merely answered."""
 
 import hashlib
+from collections.abc import Sequence
 from typing import Final
 
 import msgspec
@@ -11,39 +12,42 @@ from foodex.core.errors import FoodexError, InternalError
 from foodex.core.gathering import Gathering
 from foodex.core.limits import RawHeaders
 from foodex.domain.forecasts import Answered, Ask
-from foodex.domain.purchases import Answer, Purchase, Receipt, new_id
+from foodex.domain.purchases import Answer, Purchase, Receipt, new_ids
 from foodex.ports.accounts import Sales
 from foodex.ports.ml import Ml
-from foodex.services.gateway.answers import told
+from foodex.services.gateway.answers import written
 
 OPERATION: Final = "eta"
 
 _encode = msgspec.json.Encoder().encode
 
 
-def _answer(answered: Answered) -> Answer:
-    forecast = answered.forecast
-    return Answer(
-        answer=_encode(told(forecast)),
-        model=forecast.model,
-        version=forecast.version,
-        features=answered.features,
-        inputs=answered.inputs,
-    )
+class _Wanted(msgspec.Struct, frozen=True):
+    """What a client asks to buy."""
+
+    principal: Principal
+    account: str
+    ask: Ask
+    body: bytes
+    idempotency_key: str | None
+
+
+_Sold = tuple[bytes, RawHeaders]
 
 
 class Desk:
     """Answers orders: clients buy their forecasts, others are given them.
 
     Clients are told by their role and their account. Whoever waits at the same time shares a call
-    of the model, and those who buy then share a transaction: while one is written, the forecasts
-    of the next are made.
+    of the model, and those who buy share a transaction: while one is written, the forecasts of the
+    next are made.
     """
 
     def __init__(self, ml: Ml, sales: Sales | None, clock: Clock | None = None) -> None:
         """Without `sales` nobody pays."""
-        self._sales, self._clock = sales, clock or SystemClock()
-        self._made: Gathering[Ask, Answered] = Gathering(ml.answers)
+        self._ml, self._sales, self._clock = ml, sales, clock or SystemClock()
+        self._given: Gathering[Ask, Answered] = Gathering(ml.answers)
+        self._sold: Gathering[_Wanted, _Sold] = Gathering(self._sell, at_once=2)
 
     async def answer(
         self, principal: Principal, ask: Ask, body: bytes, idempotency_key: str | None
@@ -58,31 +62,70 @@ class Desk:
         """
         account = principal.account
         if self._sales is None or account is None or Role.CLIENT not in principal.roles:
-            return _encode(told((await self._made.ask(ask)).forecast)), ()
-        answer = failed = None
+            return written((await self._given.ask(ask)).forecast), ()
+        return await self._sold.ask(_Wanted(principal, account, ask, body, idempotency_key))
+
+    async def _sell(self, wanted: Sequence[_Wanted]) -> Sequence[_Sold | FoodexError]:
+        answers: Sequence[Answered | FoodexError]
         try:
-            answer = _answer(await self._made.ask(ask))
+            answers = await self._ml.answers([one.ask for one in wanted])
         except FoodexError as error:
-            # Under a key that was used before there is an answer, whatever goes wrong now.
-            if idempotency_key is None:
-                raise
-            failed = error
-        purchase = Purchase(
-            account=account,
-            who=principal.name,
-            order=body,
-            key_id=principal.key_id or "",
-            operation=OPERATION,
-            idempotency_key=idempotency_key,
-            fingerprint=None if idempotency_key is None else _fingerprint(ask, body),
-            answer=answer,
-            id=new_id(self._clock.now()),
-        )
+            answers = [error] * len(wanted)
+        # Under a key that was used before there is an answer, whatever went wrong now.
+        pairs = [
+            (one, answered)
+            for one, answered in zip(wanted, answers, strict=True)
+            if one.idempotency_key is not None or not isinstance(answered, FoodexError)
+        ]
+        receipts = iter(await self._buy(pairs))
+        return [
+            answered
+            if isinstance(answered, FoodexError) and one.idempotency_key is None
+            else _told(next(receipts), answered)
+            for one, answered in zip(wanted, answers, strict=True)
+        ]
+
+    async def _buy(
+        self, pairs: Sequence[tuple[_Wanted, Answered | FoodexError]]
+    ) -> Sequence[Receipt | FoodexError]:
+        assert self._sales is not None
+        ids = new_ids(self._clock.now(), len(pairs))
+        purchases = [_purchase(*pair, id_) for pair, id_ in zip(pairs, ids, strict=True)]
         try:
-            receipt = await self._sales.buy(purchase)
-        except InternalError as error:
-            raise failed or error from None
+            return await self._sales.buy_many(purchases) if purchases else ()
+        except FoodexError as error:
+            return [error] * len(purchases)
+
+
+def _purchase(one: _Wanted, answered: Answered | FoodexError, id_: str) -> Purchase:
+    key, answer = one.idempotency_key, None
+    if not isinstance(answered, FoodexError):
+        forecast = answered.forecast
+        answer = Answer(
+            answer=written(forecast),
+            model=forecast.model,
+            version=forecast.version,
+            features=answered.features,
+            inputs=answered.inputs,
+        )
+    return Purchase(
+        account=one.account,
+        who=one.principal.name,
+        order=one.body,
+        key_id=one.principal.key_id or "",
+        operation=OPERATION,
+        idempotency_key=key,
+        fingerprint=None if key is None else _fingerprint(one.ask, one.body),
+        answer=answer,
+        id=id_,
+    )
+
+
+def _told(receipt: Receipt | FoodexError, answered: Answered | FoodexError) -> _Sold | FoodexError:
+    if isinstance(receipt, Receipt):
         return receipt.answer, _paid(receipt)
+    failed = isinstance(answered, FoodexError) and isinstance(receipt, InternalError)
+    return answered if failed and isinstance(answered, FoodexError) else receipt
 
 
 def _fingerprint(ask: Ask, body: bytes) -> bytes:
