@@ -1,6 +1,7 @@
 """A forecast as the public door tells it."""
 
 from dataclasses import dataclass, field
+from math import floor
 from typing import Final
 
 import msgspec
@@ -40,7 +41,7 @@ def written(forecast: Forecast) -> bytes:
 
     Minutes are told to a thousandth, quantiles by their level.
     """
-    minutes = [round(value, 3) for value in forecast.quantiles_minutes]
+    minutes = [_thousandths(value) for value in forecast.quantiles_minutes]
     explanation = forecast.explanation
     if explanation is not None:
         factors = explanation.factors
@@ -63,3 +64,8 @@ def written(forecast: Forecast) -> bytes:
             "explanation": explanation,
         }
     )
+
+
+def _thousandths(minutes: float) -> float:
+    # Some minutes are told for every order, and `round` takes four times as long.
+    return floor(minutes * 1000 + 0.5) / 1000
