@@ -3,6 +3,7 @@
 Says the seconds it took; KIT is an unpacked kit's folder.
 """
 
+import os
 import sys
 import time
 from datetime import UTC, datetime, timedelta
@@ -17,7 +18,7 @@ from foodex.services.ml.scoring import load_kit
 
 def score(kit: Path, orders: Path) -> float:
     """Seconds in which a kit answers the orders of a file, read as the job reads them."""
-    scoring = load_kit(kit)
+    scoring = load_kit(kit, os.cpu_count() or 1)
     rule = ReadRule(extras=scoring.extras, latest=datetime.now(UTC) + timedelta(days=1))
     pieces = [piece.orders.drop("row") for piece in read_orders(orders, rule)]
     frame = pl.concat(pieces).rechunk()

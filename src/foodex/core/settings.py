@@ -407,7 +407,7 @@ class BatchesSettings(Group):
         2 << 30, description="Largest file of orders taken, packed or unpacked."
     )
     file_days: Count = Field(7, description="Days that files of orders are kept.")
-    rows_at_once: Count = Field(11_264, description="Orders read, forecast and written at a time.")
+    rows_at_once: Count = Field(7_168, description="Orders read, forecast and written at a time.")
     max_seconds: Positive = Field(4 * 3600.0, description="Longest a batch prediction may take.")
 
 

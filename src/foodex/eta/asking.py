@@ -164,8 +164,11 @@ def _all_of(state: LiveState) -> Events:
 
 
 def _absent(series: pl.Series) -> Flags:
-    gaps = series.is_null()
+    found: Flags
     if series.dtype.is_float():
-        gaps |= series.is_nan().fill_null(value=True)
-    found: Flags = gaps.to_numpy()
+        found = np.isnan(series.to_numpy())
+    elif series.null_count():
+        found = series.is_null().to_numpy()
+    else:
+        found = np.zeros(len(series), dtype=np.bool_)
     return found

@@ -116,8 +116,8 @@ class JobContext(Protocol):
         """Whether to stop: the job was cancelled, or is done by somebody else by now."""
         ...
 
-    async def put_file(self, name: str, body: bytes | AsyncIterator[bytes]) -> None:
-        """Leave a file."""
+    async def put_file(self, name: str, body: bytes | AsyncIterator[bytes] | Path) -> None:
+        """Leave a file; one that is on this machine is moved."""
         ...
 
     def charge(self, units: int) -> None:

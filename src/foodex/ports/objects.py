@@ -1,6 +1,7 @@
 """Objects: named bytes."""
 
 from collections.abc import AsyncIterator
+from pathlib import Path
 from typing import Protocol
 
 from foodex.domain.datasets import ObjectsPage, StoredObject
@@ -13,12 +14,20 @@ class Objects(Protocol):
         """Store the bytes whole or not at all; what was there under the key is replaced."""
         ...
 
+    async def put_file(self, key: str, path: Path) -> StoredObject:
+        """As `put`, with the bytes of a file, which is gone afterwards."""
+        ...
+
     async def get(self, key: str) -> bytes:
         """All the bytes."""
         ...
 
     def stream(self, key: str) -> AsyncIterator[bytes]:
         """The bytes in pieces."""
+        ...
+
+    async def get_file(self, key: str, path: Path) -> None:
+        """The bytes as a new file; it may share them with the object, so it is only to be read."""
         ...
 
     async def head(self, key: str) -> StoredObject:

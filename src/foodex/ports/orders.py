@@ -72,7 +72,7 @@ Examine = Callable[[Path, ReadRule], Examined]
 
 
 class Scoring(Protocol):
-    """A version of a model and its history, ready to forecast many orders."""
+    """A version of a model and its history, ready to forecast many orders, for several threads."""
 
     @property
     def extras(self) -> Mapping[str, Kind]:
@@ -100,8 +100,8 @@ class Scoring(Protocol):
         ...
 
 
-Scorer = Callable[[Path], Scoring]
-"""Loads what the ml service packed into a folder."""
+Scorer = Callable[[Path, int], Scoring]
+"""Loads what the ml service packed into a folder; each call then uses up to so many threads."""
 
 
 def name_of(function: Callable[..., Any]) -> str:

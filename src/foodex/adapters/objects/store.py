@@ -74,7 +74,7 @@ class ObjectStore:
         check_key(key)
         with _translated(key):
             if isinstance(self._store, LocalStore):
-                await self._put_local(self._store, key, body)
+                await _put_local(self._store, key, body)
             elif isinstance(body, bytes):
                 await obstore.put_async(self._store, key, body, use_multipart=False)
             else:
@@ -84,31 +84,18 @@ class ObjectStore:
                 )
         return await self.head(key)
 
-    async def _put_local(
-        self, store: LocalStore, key: str, body: bytes | AsyncIterator[bytes]
-    ) -> None:
-        # Next to the objects, so that the rename stays within one file system.
-        upload = f"{_UPLOADS}/{secrets.token_hex(16)}"
-        root = Path(str(store.prefix))
-        try:
-            await obstore.put_async(
-                store,
-                upload,
-                body if isinstance(body, bytes) else _pieces(body),
-                chunk_size=_PART_BYTES,
-            )
-            await asyncio.to_thread(_to_disk, root / upload)
-            await obstore.rename_async(store, upload, key)
-            await asyncio.to_thread(_to_disk, (root / key).parent)
-        except BaseException as error:
-            await _forget(store, upload)
-            if isinstance(error, failures.BaseError) and await asyncio.to_thread(
-                _is_in_the_way, root, key
-            ):
-                raise Conflict(
-                    f"'{key}' is a folder of other objects, or lies in an object"
-                ) from error
-            raise
+    async def put_file(self, key: str, path: Path) -> StoredObject:
+        """Store a file's bytes; the file is gone afterwards, moved where that can be done."""
+        check_key(key)
+        with _translated(key):
+            if isinstance(self._store, LocalStore):
+                await _put_local(self._store, key, path)
+            else:
+                await obstore.put_async(
+                    self._store, key, path, use_multipart=True, chunk_size=_PART_BYTES
+                )
+        await asyncio.to_thread(path.unlink, missing_ok=True)
+        return await self.head(key)
 
     async def get(self, key: str) -> bytes:
         """All the bytes."""
@@ -124,6 +111,22 @@ class ObjectStore:
             answer = await obstore.get_async(self._store, key)
             async for piece in answer.stream(min_chunk_size=_PIECE_BYTES):
                 yield bytes(piece)
+
+    async def get_file(self, key: str, path: Path) -> None:
+        """The bytes as a new file, which is the object itself where that can be done."""
+        check_key(key)
+        if isinstance(self._store, LocalStore):
+            root = Path(str(self._store.prefix))
+            # Objects are replaced and never changed, so the file stays what it is.
+            if await asyncio.to_thread(_linked, root / key, path):
+                return
+        try:
+            with await asyncio.to_thread(path.open, "wb") as file:
+                async for piece in self.stream(key):
+                    await asyncio.to_thread(file.write, piece)
+        except BaseException:
+            await asyncio.to_thread(path.unlink, missing_ok=True)
+            raise
 
     async def head(self, key: str) -> StoredObject:
         """The object's facts."""
@@ -171,6 +174,49 @@ class ObjectStore:
         with _translated(""):
             async for _ in obstore.list(self._store, chunk_size=1):
                 break
+
+
+async def _put_local(
+    store: LocalStore, key: str, body: bytes | AsyncIterator[bytes] | Path
+) -> None:
+    # Next to the objects, so that the rename stays within one file system.
+    upload = f"{_UPLOADS}/{secrets.token_hex(16)}"
+    root = Path(str(store.prefix))
+    try:
+        if not isinstance(body, Path):
+            content = body if isinstance(body, bytes) else _pieces(body)
+            await obstore.put_async(store, upload, content, chunk_size=_PART_BYTES)
+        elif not await asyncio.to_thread(_moved, body, root / upload):
+            await obstore.put_async(store, upload, body, chunk_size=_PART_BYTES)
+        await asyncio.to_thread(_to_disk, root / upload)
+        await obstore.rename_async(store, upload, key)
+        await asyncio.to_thread(_to_disk, (root / key).parent)
+    except BaseException as error:
+        await _forget(store, upload)
+        if isinstance(error, failures.BaseError) and await asyncio.to_thread(
+            _is_in_the_way, root, key
+        ):
+            raise Conflict(f"'{key}' is a folder of other objects, or lies in an object") from error
+        raise
+
+
+def _moved(path: Path, target: Path) -> bool:
+    """Whether that could be done; else it lies in another file system."""
+    target.parent.mkdir(exist_ok=True)
+    try:
+        path.rename(target)
+    except OSError:
+        return False
+    return True
+
+
+def _linked(path: Path, link: Path) -> bool:
+    """Whether that could be done; a link to a link, or from another file system, is not."""
+    try:
+        os.link(path, link, follow_symlinks=False)
+    except OSError:
+        return False
+    return True
 
 
 def _to_disk(path: Path) -> None:

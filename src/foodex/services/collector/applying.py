@@ -2,8 +2,9 @@
 
 from dataclasses import dataclass, field
 from functools import lru_cache
-from typing import Final
+from typing import Any, Final
 
+import numpy as np
 import polars as pl
 
 from foodex.domain.deliveries import FIELD, FIELDS, MAX_DELIVERY_MINUTES, Kind
@@ -163,7 +164,7 @@ class Application:
         ):
             return None
         found = self.raw[rule.column].cast(pl.Float64, strict=False)
-        return found if found.null_count() == 0 and found.is_finite().all() else None
+        return found if found.null_count() == 0 and _all_finite(found) else None
 
     def number(self, rule: FieldRule, texts: pl.Series) -> pl.Series:
         if rule.unit == "clock":
@@ -263,6 +264,8 @@ class Application:
             place = rule.name in _COORDINATES
             soft = (self.mapping.impossible_coordinates if place else rule.on_bad) == "missing"
             values = self.values[rule.name]
+            if _all_within(values, limits.low, limits.high):
+                continue
             inside = values.is_between(limits.low, limits.high)
             if rule.name == "delivery_minutes":
                 inside = inside | (values < 0)
@@ -404,3 +407,15 @@ def _apart_km(lat_a: pl.Series, lon_a: pl.Series, lat_b: pl.Series, lon_b: pl.Se
     half_lon = ((pl.col("y") - pl.col("x")).radians() / 2).sin() ** 2
     chord = half_lat + pl.col("a").radians().cos() * pl.col("b").radians().cos() * half_lon
     return frame.select(2 * _EARTH_KM * chord.clip(0, 1).sqrt().arcsin()).to_series()
+
+
+def _all_within(values: pl.Series, low: float, high: float) -> bool:
+    """Whether that is so, soon seen: expressions on short columns cost more than their work."""
+    least: Any = values.min()
+    most: Any = values.max()
+    return least is None or (low <= least and most <= high and _all_finite(values))
+
+
+def _all_finite(values: pl.Series) -> bool:
+    given = values.drop_nulls() if values.null_count() else values
+    return bool(np.isfinite(given.to_numpy()).all())

@@ -4,8 +4,8 @@ import asyncio
 import hashlib
 import re
 import secrets
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -128,14 +128,22 @@ async def fetch(pieces: AsyncIterator[bytes], file: str, folder: Path) -> Path:
     path = folder / shown_name(file)
     target = await asyncio.to_thread(path.open, "wb")
     try:
-        async for piece in pieces:
-            await asyncio.to_thread(target.write, piece)
-    except NotFound:
-        problem = FieldProblem("file", "is not there, or was removed after its days; send it again")
-        raise InvalidInput("There is no such file", problems=[problem]) from None
+        with saying_that_it_is_gone():
+            async for piece in pieces:
+                await asyncio.to_thread(target.write, piece)
     finally:
         await asyncio.to_thread(target.close)
     return path
+
+
+@contextmanager
+def saying_that_it_is_gone() -> Iterator[None]:
+    """Within the block `NotFound` is about a file of orders, and told as `InvalidInput`."""
+    try:
+        yield
+    except NotFound:
+        problem = FieldProblem("file", "is not there, or was removed after its days; send it again")
+        raise InvalidInput("There is no such file", problems=[problem]) from None
 
 
 async def _bounded(body: AsyncIterator[bytes], most: int) -> AsyncIterator[bytes]:

@@ -56,7 +56,7 @@ class Part:
         """Whether to stop."""
         return self._whole.cancelled()
 
-    async def put_file(self, name: str, body: bytes | AsyncIterator[bytes]) -> None:
+    async def put_file(self, name: str, body: bytes | AsyncIterator[bytes] | Path) -> None:
         """Leave a file."""
         await self._whole.put_file(name, body)
 

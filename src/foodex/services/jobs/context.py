@@ -83,12 +83,16 @@ class Attempt:
         """Whether to stop."""
         return self.stopped
 
-    async def put_file(self, name: str, body: bytes | AsyncIterator[bytes]) -> None:
+    async def put_file(self, name: str, body: bytes | AsyncIterator[bytes] | Path) -> None:
         """Leave a file."""
         if not _NAME.fullmatch(name):
             why = "must be letters, digits and ._-, at most 100, the first a letter or digit"
             raise InvalidInput("A file cannot be called so", problems=[FieldProblem("name", why)])
-        stored = await self._objects.put(file_key(self.job.id, self.row.lease, name), body)
+        key = file_key(self.job.id, self.row.lease, name)
+        if isinstance(body, Path):
+            stored = await self._objects.put_file(key, body)
+        else:
+            stored = await self._objects.put(key, body)
         self.files[name] = JobFile(name=name, size_bytes=stored.size_bytes)
 
     def charge(self, units: int) -> None:

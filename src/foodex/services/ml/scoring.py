@@ -3,7 +3,6 @@
 Imported by processes that do nothing else, so it stands on the science alone.
 """
 
-import os
 from collections.abc import Mapping
 from datetime import datetime
 from pathlib import Path
@@ -44,10 +43,10 @@ def extras_of(model: Model) -> Mapping[str, Kind]:
 class KitScoring:
     """Implements `ports.orders.Scoring` from an unpacked kit."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, threads: int) -> None:
         """Raises `NotFound` or `InvalidInput` for a folder that is no kit."""
         self._kit = msgspec.json.decode((folder / KIT_FILE).read_bytes(), type=Kit)
-        predictor = OnnxPredictor((folder / ONNX_FILE).read_bytes(), threads=os.cpu_count() or 1)
+        predictor = OnnxPredictor((folder / ONNX_FILE).read_bytes(), threads)
         self._model = Model.load(folder, predictor)
         recent = folder / RECENT_FILE
         state = (
@@ -80,6 +79,6 @@ class KitScoring:
         )
 
 
-def load_kit(folder: Path) -> KitScoring:
-    """What answers from a kit's folder."""
-    return KitScoring(folder)
+def load_kit(folder: Path, threads: int) -> KitScoring:
+    """What answers from a kit's folder, each call with up to so many threads."""
+    return KitScoring(folder, threads)

@@ -70,14 +70,13 @@ def named(told: pl.DataFrame, taken: Iterable[str]) -> pl.DataFrame:
 
 def harmless(frame: pl.DataFrame) -> pl.DataFrame:
     """Texts that a spreadsheet would run as formulas made plain text; numbers stay numbers."""
-    return frame.with_columns(_harmless(series) for series in frame if series.dtype == pl.String)
+    found = frame.select(pl.col(pl.String).str.contains(_FORMULA).any())
+    risky = [name for name in found.columns if found[name][0]]
+    return frame.with_columns(_harmless(frame[name]) for name in risky) if risky else frame
 
 
 def _harmless(series: pl.Series) -> pl.Series:
-    risky = series.str.contains(_FORMULA)
-    if not risky.any():
-        return series
-    risky &= ~series.str.contains(_NUMBER)
+    risky = series.str.contains(_FORMULA) & ~series.str.contains(_NUMBER)
     escaped = series.str.replace(_FORMULA, "'${1}${2}")
     return series.zip_with(~risky.fill_null(value=False), escaped)
 

@@ -3,7 +3,7 @@
 import asyncio
 import tarfile
 import tempfile
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -27,7 +27,12 @@ from foodex.ports.ml import Ml
 from foodex.ports.orders import Examine, Examined, Read, ReadRule, Scorer, name_of
 from foodex.ports.storage import Storage
 from foodex.services.gateway.kinds.scoring_process import REFUSED_FILE, predict_rows
-from foodex.services.gateway.order_files import fetch, key_of
+from foodex.services.gateway.order_files import (
+    fetch,
+    key_of,
+    saying_that_it_is_gone,
+    shown_name,
+)
 
 NAME: Final = "predict_file"
 OPERATION: Final = "eta_batch"
@@ -105,9 +110,10 @@ class Predicting:
         """Forecast the file; each attempt begins anew, and leaves the same."""
         request = msgspec.convert(context.job.parameters, BatchRequest)
         context.report(0.0, "fetching the file")
-        pieces = context.objects.stream(key_of(request.file))
         folder = context.folder
-        path = await fetch(pieces, request.file, await _subfolder(folder, "file"))
+        path = await _subfolder(folder, "file") / shown_name(request.file)
+        with saying_that_it_is_gone():
+            await context.objects.get_file(key_of(request.file), path)
         kit = await self._unpacked(request.model, await _subfolder(folder, "kit"))
         done = await context.compute(
             predict_rows,
@@ -123,9 +129,9 @@ class Predicting:
         )
         context.report(_COMPUTING, "keeping the answer")
         answer = f"predictions.{request.output.value}"
-        await context.put_file(answer, _pieces(folder / answer))
+        await context.put_file(answer, folder / answer)
         if done["refused"]:
-            await context.put_file(REFUSED_FILE, _pieces(folder / REFUSED_FILE))
+            await context.put_file(REFUSED_FILE, folder / REFUSED_FILE)
         most = context.job.price.quantity if context.job.price else done["forecast"]
         context.charge(min(done["forecast"], most))
         return {**done, "file": answer}
@@ -219,9 +225,3 @@ async def _subfolder(folder: Path, name: str) -> Path:
     path = folder / name
     await asyncio.to_thread(path.mkdir)
     return path
-
-
-async def _pieces(path: Path) -> AsyncIterator[bytes]:
-    with path.open("rb") as file:
-        while piece := await asyncio.to_thread(file.read, 1 << 20):
-            yield piece

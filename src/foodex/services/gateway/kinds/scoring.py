@@ -4,8 +4,9 @@ However large the file, only a few pieces of it are in memory at a time.
 """
 
 import dataclasses
-from collections import Counter
-from collections.abc import Iterator, Mapping
+import os
+from collections import Counter, deque
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, BinaryIO, Final
@@ -26,6 +27,7 @@ from foodex.services.gateway.kinds.answer_files import (
 from foodex.services.gateway.kinds.scoring_process import REFUSED_FILE
 
 _SHARE: Final = 0.9
+_THREADS: Final = os.cpu_count() or 1
 _BROKEN: Final = "broken_line"
 _REFUSED: Final = (ROW, "field", "rule", "reason", "values")
 _HEADER: Final = "row,field,rule,reason,as_it_came\n"
@@ -43,7 +45,7 @@ def score_file(task: Task) -> Mapping[str, Any]:
     path, output = Path(arguments["file"]), Format(arguments["output"])
     read: Read = function_named(arguments["read"])
     examine: Examine = function_named(arguments["examine"])
-    scoring: Scoring = function_named(arguments["scorer"])(Path(arguments["kit"]))
+    scoring: Scoring = function_named(arguments["scorer"])(Path(arguments["kit"]), 1)
     rule = msgspec.convert(arguments["rule"], ReadRule)
     rule = dataclasses.replace(rule, extras=dict(scoring.extras))
 
@@ -55,13 +57,16 @@ def score_file(task: Task) -> Mapping[str, Any]:
         return open_answer(task.folder / f"predictions.{output.value}", output, columns)
 
     answer = Answer(scoring)
-    with ThreadPoolExecutor(2) as pool, (task.folder / REFUSED_FILE).open("wb") as refused:
+    with (
+        ThreadPoolExecutor(2 + _THREADS) as pool,
+        (task.folder / REFUSED_FILE).open("wb") as refused,
+    ):
         refused.write(_HEADER.encode())
         writer: AnswerWriter | None = None
         written: Future[None] | None = None
-        for piece in _ahead(read(path, rule), pool):
+        for piece, told in _behind(_ahead(read(path, rule), pool), answer.told, pool):
+            answer.count(piece, told)
             writer = writer or open_for(piece)
-            told = answer.told(piece)
             if written is not None:
                 written.result()
             written = pool.submit(_write, writer, refused, piece, told)
@@ -96,10 +101,13 @@ class Answer:
             why = pl.when(pl.col("field") == "").then("reason").otherwise(both)
             refused = piece.refused.select(ROW, error=why)
             found = pl.concat([found, refused], how="diagonal").sort(ROW)
-            for rule, count in piece.refused["rule"].value_counts().iter_rows():
-                self.refused[rule] += count
-        self.rows += len(found)
         return found
+
+    def count(self, piece: Piece, told: pl.DataFrame) -> None:
+        """Count what was told of a piece."""
+        self.rows += len(told)
+        for rule, count in piece.refused["rule"].value_counts().iter_rows():
+            self.refused[rule] += count
 
     def _forecasts(self, orders: pl.DataFrame) -> pl.DataFrame:
         if not len(orders):
@@ -107,11 +115,17 @@ class Answer:
         scored = self._scoring.score(orders.drop(ROW)).rename({"q50": "median"})
         return scored.select(
             orders[ROW],
-            *(name for name in SCHEMA if name in scored.columns),
+            *(_thousandths(n, d) for n, d in SCHEMA.items() if n in scored.columns),
             pl.lit(self._scoring.model).alias("model"),
             pl.lit(self._scoring.version, pl.Int64).alias("version"),
             pl.lit(None, pl.String).alias("error"),
         )
+
+
+def _thousandths(name: str, dtype: pl.DataType) -> pl.Expr:
+    # As the public door tells them; the whole digits would be a quarter of the file.
+    found = pl.col(name)
+    return (found * 1000 + 0.5).floor() / 1000 if dtype.is_float() else found
 
 
 def _write(writer: AnswerWriter, refused: BinaryIO, piece: Piece, told: pl.DataFrame) -> None:
@@ -133,3 +147,18 @@ def _ahead(pieces: Iterator[Piece], pool: ThreadPoolExecutor) -> Iterator[Piece]
     while (piece := following.result()) is not None:
         following = pool.submit(next, pieces, None)
         yield piece
+
+
+def _behind(
+    pieces: Iterator[Piece], tell: Callable[[Piece], pl.DataFrame], pool: ThreadPoolExecutor
+) -> Iterator[tuple[Piece, pl.DataFrame]]:
+    """The pieces with what is told of them, in order; as many at a time as there are cores."""
+    going: deque[tuple[Piece, Future[pl.DataFrame]]] = deque()
+    for piece in pieces:
+        going.append((piece, pool.submit(tell, piece)))
+        if len(going) >= _THREADS:
+            done, told = going.popleft()
+            yield done, told.result()
+    while going:
+        done, told = going.popleft()
+        yield done, told.result()
