@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
 import pytest
 
@@ -60,6 +61,25 @@ class ObjectsContract:
         await objects.put("key", b"new")
         assert await objects.get("key") == b"new"
 
+    @pytest.mark.parametrize("key", ["jobs/1/answer.csv", "b/ü %20+&?"])
+    async def test_files_go_in_and_come_out(
+        self, objects: Objects, key: str, tmp_path: Path
+    ) -> None:
+        made, found = tmp_path / "made", tmp_path / "found"
+        made.write_bytes(b"a" * 9 * MIB)
+        assert (await objects.put_file(key, made)).size_bytes == 9 * MIB
+        assert not made.exists()
+        await objects.get_file(key, found)
+        made.write_bytes(b"newer")
+        await objects.put_file(key, made)
+        assert await objects.get(key) == b"newer"
+        assert found.read_bytes() == b"a" * 9 * MIB
+        await objects.delete(key)
+        assert found.exists()
+        with pytest.raises(NotFound):
+            await objects.get_file(key, tmp_path / "gone")
+        assert not (tmp_path / "gone").exists()
+
     async def test_lists_by_key_in_pages(self, objects: Objects) -> None:
         keys = ["a/1", "a/10", "a/2", "ab", "b/c/d", "b/ü %20+&?", "z"]
         for key in reversed(keys):
@@ -103,3 +123,7 @@ class ObjectsContract:
             assert refused.value.problems[0].field == "key"
         with pytest.raises(InvalidInput):
             await objects.delete(key)
+        with pytest.raises(InvalidInput):
+            await objects.put_file(key, Path("nothing"))
+        with pytest.raises(InvalidInput):
+            await objects.get_file(key, Path("nothing"))

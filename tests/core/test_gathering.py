@@ -126,3 +126,36 @@ async def test_who_comes_in_the_same_breath_shares_the_call() -> None:
 
     assert await asyncio.gather(*map(turns_later, range(4))) == [0, 4, 8, 12]
     assert work.calls == [[0, 2, 4, 6]]
+
+
+async def test_some_calls_are_made_at_once_and_no_more() -> None:
+    work = Work()
+    gathering = Gathering(work, at_once=2)
+    work.free.clear()
+    tasks = []
+    for number in (2, 4, 6, 8):
+        tasks.append(asyncio.create_task(gathering.ask(number)))
+        await asyncio.sleep(0.01)
+    assert work.calls == [[2], [4]]
+    work.free.set()
+    assert await asyncio.gather(*tasks) == [4, 8, 12, 16]
+    assert work.calls[2:] == [[6, 8]]
+    assert await gathering.ask(20) == 40
+
+
+async def test_a_call_that_is_broken_off_leaves_the_others_and_what_waits() -> None:
+    work = Work()
+    gathering = Gathering(work, at_once=2)
+    work.free.clear()
+    tasks = []
+    for number in (2, 4, 6):
+        tasks.append(asyncio.create_task(gathering.ask(number)))
+        await asyncio.sleep(0.01)
+    broken, _ = (task for task in asyncio.all_tasks() if task.get_name() == "gathering")
+    broken.cancel()
+    await asyncio.sleep(0.01)
+    work.free.set()
+    told = await asyncio.gather(*tasks, return_exceptions=True)
+    assert sorted(str(type(one).__name__) for one in told) == ["Unavailable", "int", "int"]
+    assert told[2] == 12
+    assert await gathering.ask(20) == 40

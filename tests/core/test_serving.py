@@ -4,6 +4,8 @@ import asyncio
 import json
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from typing import Any
+from urllib.parse import unquote
 
 import pytest
 from fastapi import FastAPI
@@ -11,6 +13,7 @@ from starlette.responses import StreamingResponse
 
 from foodex.core import connection
 from foodex.core.errors import Conflict
+from foodex.core.http import App
 from foodex.core.serving import serve
 
 HOST = "127.0.0.1"
@@ -60,6 +63,79 @@ async def test_it_answers_one_request_after_another() -> None:
             assert b"200" in await reader.readline()
             await reader.readuntil(b'{"said":"yes"}')
         writer.close()
+
+
+class Whole:
+    """An app that answers in one piece; the path says with what value of a header."""
+
+    def __init__(self) -> None:
+        self.sent: list[bool] = []
+        self.wait = asyncio.Event()
+        self.wait.set()
+
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+        value = unquote(scope["path"].removeprefix("/")).encode()
+        if value == b"slow":
+            await self.wait.wait()
+        answer = scope["extensions"][connection.ANSWER]
+        fixed = connection.header_lines([(b"x-usual", b"yes")])
+        done = await answer(scope, send, 200, ((b"x-value", value),), fixed, b"said " + value)
+        self.sent.append(done)
+        if not done:
+            headers = [(b"content-length", b"6")]
+            await send({"type": "http.response.start", "status": 200, "headers": headers})
+            await send({"type": "http.response.body", "body": b"usual!"})
+
+
+@asynccontextmanager
+async def whole() -> AsyncIterator[tuple[str, Whole]]:
+    found = Whole()
+    outer = App()
+    outer.outermost = found
+    async with serve(outer, host=HOST, port=0) as url:
+        yield url, found
+
+
+async def test_an_answer_in_one_piece() -> None:
+    async with whole() as (url, app_):
+        reader, writer = await opened(url)
+        for _ in range(2):
+            writer.write(b"GET /a HTTP/1.1\r\nhost: here\r\n\r\n")
+            head = (await reader.readuntil(b"\r\n\r\n")).split(b"\r\n")
+            assert head[0] == b"HTTP/1.1 200 OK"
+            assert {b"x-value: a", b"x-usual: yes", b"content-length: 6"} < set(head)
+            assert any(line.startswith(b"date: ") for line in head)
+            assert await reader.readexactly(6) == b"said a"
+        writer.close()
+        _, body = await said(url, b"GET /b HTTP/1.1\r\nconnection: close\r\n\r\n")
+        assert body == b"said b"
+        _, body = await said(url, b"GET /c HTTP/1.0\r\n\r\n")
+        assert body == b"said c"
+        assert app_.sent == [True] * 4
+
+
+async def test_a_value_that_ends_its_line_is_not_sent() -> None:
+    async with whole() as (url, app_):
+        request = b"GET /a%0d%0ax-admin:%20yes HTTP/1.1\r\nconnection: close\r\n\r\n"
+        status, body = await said(url, request)
+        assert (status, app_.sent) == (500, [])
+        assert b"admin" not in body
+
+
+async def test_requests_that_come_before_the_last_is_answered_keep_their_order() -> None:
+    async with whole() as (url, app_):
+        app_.wait.clear()
+        reader, writer = await opened(url)
+        writer.write(b"GET /slow HTTP/1.1\r\nhost: h\r\n\r\nGET /a HTTP/1.1\r\nhost: h\r\n\r\n")
+        await asyncio.sleep(0.05)
+        app_.wait.set()
+        first = await reader.readuntil(b"usual!")
+        second = await reader.readuntil(b"said a")
+        assert b"said a" not in first
+        assert b"x-value: a" in second
+        writer.close()
+        # The server reads the second while the first is worked on, so that goes the usual way.
+        assert app_.sent == [False, True]
 
 
 async def test_what_is_no_request_is_refused_with_a_problem() -> None:

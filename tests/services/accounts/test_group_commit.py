@@ -157,3 +157,37 @@ async def test_what_waits_at_the_end_is_handled() -> None:
         waits = [asyncio.create_task(one.submit(item)) for item in range(5)]
         await asyncio.sleep(0)
     assert await asyncio.gather(*waits) == [0, 10, 20, 30, 40]
+
+
+async def test_what_comes_together_is_told_together() -> None:
+    gate = Gate()
+    one = group(gate)
+    async with one.running():
+        first = asyncio.create_task(one.submit(1))
+        await gate.began.wait()
+        some = asyncio.create_task(one.submit_many([2, -1, 3]))
+        more = asyncio.create_task(one.submit_many([4, 5]))
+        gone = asyncio.create_task(one.submit_many([6]))
+        await asyncio.sleep(0)
+        assert one.waiting == 6
+        gone.cancel()
+        gate.let.set()
+        assert await first == 10
+        told = await some
+        assert (told[0], type(told[1]), told[2]) == (20, Conflict, 30)
+        assert await more == [40, 50]
+        assert one.waiting == 0
+    # What one caller brought is not torn apart: the second would not fit beside the first.
+    assert gate.batches == [[1], [2, -1, 3], [4, 5]]
+
+
+async def test_more_than_a_batch_is_told_in_its_order() -> None:
+    gate = Gate()
+    gate.let.set()
+    one = group(gate)
+    async with one.running():
+        assert await one.submit_many(range(10)) == [10 * item for item in range(10)]
+        with pytest.raises(Overloaded):
+            await one.submit_many(range(101))
+        assert one.waiting == 0
+    assert gate.batches == [[0, 1, 2, 3], [4, 5, 6, 7], [8, 9]]

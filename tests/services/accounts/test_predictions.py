@@ -100,6 +100,34 @@ async def test_who_cannot_pay_is_refused_alone(bank: Bank) -> None:
     await bank.holds()
 
 
+async def test_what_is_bought_together_fares_apart(bank: Bank) -> None:
+    await bank.account(balance_minor=3)
+    sales = bank.sales()
+    async with sales.running():
+        told = await sales.buy_many(
+            [
+                purchase(idempotency_key="no\nkey"),
+                purchase(number=1),
+                purchase(operation="horoscope"),
+                purchase(number=2),
+                purchase(answer=None),
+            ]
+        )
+        assert await sales.buy_many([]) == ()
+        assert [type(one) for one in await sales.buy_many([purchase(idempotency_key="")])] == [
+            InvalidInput
+        ]
+    assert [type(one) for one in told] == [
+        InvalidInput,
+        Receipt,
+        NotFound,
+        PaymentRequired,
+        InternalError,
+    ]
+    assert await bank.left() == 1
+    await bank.holds()
+
+
 async def test_one_that_is_too_dear_does_not_bar_cheaper_ones(bank: Bank) -> None:
     await bank.account(balance_minor=2)
     sales = bank.sales()

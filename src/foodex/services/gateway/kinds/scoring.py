@@ -27,7 +27,8 @@ from foodex.services.gateway.kinds.answer_files import (
 from foodex.services.gateway.kinds.scoring_process import REFUSED_FILE
 
 _SHARE: Final = 0.9
-_THREADS: Final = os.cpu_count() or 1
+_THREADS: Final = min(os.cpu_count() or 1, 4)
+"""Pieces that are scored beside one another; one thread does not read enough for more."""
 _BROKEN: Final = "broken_line"
 _REFUSED: Final = (ROW, "field", "rule", "reason", "values")
 _HEADER: Final = "row,field,rule,reason,as_it_came\n"
@@ -152,7 +153,7 @@ def _ahead(pieces: Iterator[Piece], pool: ThreadPoolExecutor) -> Iterator[Piece]
 def _behind(
     pieces: Iterator[Piece], tell: Callable[[Piece], pl.DataFrame], pool: ThreadPoolExecutor
 ) -> Iterator[tuple[Piece, pl.DataFrame]]:
-    """The pieces with what is told of them, in order; as many at a time as there are cores."""
+    """The pieces with what is told of them, in order, some worked on at a time."""
     going: deque[tuple[Piece, Future[pl.DataFrame]]] = deque()
     for piece in pieces:
         going.append((piece, pool.submit(tell, piece)))
