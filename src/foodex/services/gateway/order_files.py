@@ -5,7 +5,7 @@ import hashlib
 import re
 import secrets
 from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import AbstractAsyncContextManager, contextmanager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -17,11 +17,11 @@ from foodex.core.access import SYSTEM, acting_as, current_principal
 from foodex.core.clock import Clock
 from foodex.core.errors import (
     FieldProblem,
-    FoodexError,
     InvalidInput,
     NotFound,
     TooLarge,
 )
+from foodex.core.periodic import periodic
 from foodex.core.settings import BatchesSettings
 from foodex.ports.storage import Storage
 
@@ -96,27 +96,14 @@ class OrderFiles:
                     await self._storage.delete_object(found.key)
                     removed += 1
             if page.next_after is None:
+                if removed:
+                    log.info("old files of orders removed", files=removed)
                 return removed
             after = page.next_after
 
-    @asynccontextmanager
-    async def sweeping(self) -> AsyncIterator[None]:
+    def sweeping(self) -> AbstractAsyncContextManager[None]:
         """Within the block, sweep once an hour."""
-        task = asyncio.create_task(self._keep_sweeping(), name="sweep of files of orders")
-        try:
-            yield
-        finally:
-            task.cancel()
-            await asyncio.wait([task])
-
-    async def _keep_sweeping(self) -> None:
-        while True:
-            try:
-                if removed := await self.sweep():
-                    log.info("old files of orders removed", files=removed)
-            except FoodexError as error:
-                log.warning("old files of orders stay for now", detail=str(error))
-            await asyncio.sleep(_SWEEP_SECONDS)
+        return periodic(self.sweep, seconds=_SWEEP_SECONDS, name="sweep of files of orders")
 
 
 async def fetch(pieces: AsyncIterator[bytes], file: str, folder: Path) -> Path:

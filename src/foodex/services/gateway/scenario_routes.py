@@ -9,6 +9,7 @@ from fastapi import APIRouter, Body, Header, Query
 from fastapi.responses import StreamingResponse
 
 from foodex.core.access import Role, allow
+from foodex.core.following import Seen, Wait
 from foodex.core.streams import begun
 from foodex.domain.jobs import FileLink, JobState
 from foodex.domain.scenarios import Run, RunFilter, RunsPage, ScenarioDescription
@@ -99,12 +100,8 @@ def _add_runs(routes: APIRouter, scenarios: Scenarios) -> None:
     @routes.get("/runs/{run_id}", dependencies=_ANYBODY, summary="One run, as far as it is")
     async def run(
         run_id: str,
-        wait: Annotated[
-            float, Query(ge=0, le=60, description="Seconds to wait for something new.")
-        ] = 0.0,
-        seen: Annotated[
-            float, Query(description="The progress already known; waiting ends beyond it.")
-        ] = -1.0,
+        wait: Wait = 0.0,
+        seen: Seen = -1.0,
     ) -> Run:
         if not wait:
             return await scenarios.run(run_id)

@@ -8,6 +8,7 @@ from fastapi import APIRouter, Body, Query
 from fastapi.responses import StreamingResponse
 
 from foodex.core.access import Role, allow, public
+from foodex.core.following import Seen, Wait
 from foodex.domain.jobs import (
     FileLink,
     Job,
@@ -72,12 +73,8 @@ def _add_jobs(routes: APIRouter, service: Jobs) -> None:
     @routes.get("/{job_id}", dependencies=_SEE, summary="One job, as far as it is")
     async def job(
         job_id: str,
-        wait: Annotated[
-            float, Query(ge=0, le=60, description="Seconds to wait for something new.")
-        ] = 0.0,
-        seen: Annotated[
-            float, Query(description="The progress already known; waiting ends beyond it.")
-        ] = -1.0,
+        wait: Wait = 0.0,
+        seen: Seen = -1.0,
     ) -> Job:
         if not wait:
             return await service.job(job_id)

@@ -1,19 +1,14 @@
 """What is counted of jobs."""
 
-import asyncio
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager
 from typing import Final
 
-import structlog
 from prometheus_client import CollectorRegistry, Gauge, Histogram
 
-from foodex.core.errors import FoodexError
+from foodex.core.periodic import periodic
 from foodex.core.sql import Database
 from foodex.ports.queue import Queue
 from foodex.services.jobs import job_rows
-
-log = structlog.get_logger("foodex.jobs")
 
 _LOOK_SECONDS: Final = 5.0
 _BUCKETS: Final = (0.1, 0.5, 1, 5, 15, 60, 300, 900, 3600, 14400)
@@ -40,15 +35,9 @@ class JobsMetrics:
         """An attempt at a job has ended."""
         self._seconds.labels(kind, "yes" if done else "no").observe(seconds)
 
-    @asynccontextmanager
-    async def running(self) -> AsyncIterator[None]:
+    def running(self) -> AbstractAsyncContextManager[None]:
         """Within the block, look now and then how much there is to do."""
-        task = asyncio.create_task(self._keep_looking(), name="metrics of jobs")
-        try:
-            yield
-        finally:
-            task.cancel()
-            await asyncio.wait([task])
+        return periodic(self.look, seconds=_LOOK_SECONDS, name="count of jobs")
 
     async def look(self) -> None:
         """Take the counts as they are."""
@@ -57,11 +46,3 @@ class JobsMetrics:
         for state, count in counts.items():
             self._jobs.labels(state).set(count)
         self._depth.set(await self._queue.depth())
-
-    async def _keep_looking(self) -> None:
-        while True:
-            await asyncio.sleep(_LOOK_SECONDS)
-            try:
-                await self.look()
-            except FoodexError as error:
-                log.warning("jobs cannot be counted", error=error.message)

@@ -1,15 +1,14 @@
 """Files that jobs left long ago: removed, while the jobs themselves stay listed."""
 
-import asyncio
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, suppress
+from contextlib import AbstractAsyncContextManager, suppress
 from datetime import timedelta
 from typing import Final
 
 import structlog
 
 from foodex.core.clock import Clock
-from foodex.core.errors import FoodexError, NotFound
+from foodex.core.errors import NotFound
+from foodex.core.periodic import periodic
 from foodex.core.settings import JobsSettings
 from foodex.core.sql import Database
 from foodex.ports.objects import Objects
@@ -47,26 +46,11 @@ class OldFiles:
                     await sweep_rows.files_are_gone(connection, sorted({job_of(k) for k in old}))
             removed += len(old)
             if page.next_after is None:
+                if removed:
+                    log.info("old files of jobs removed", files=removed)
                 return removed
             after = page.next_after
 
-    @asynccontextmanager
-    async def sweeping(self) -> AsyncIterator[None]:
+    def sweeping(self) -> AbstractAsyncContextManager[None]:
         """Within the block, sweep once an hour."""
-        task = asyncio.create_task(self._keep_sweeping(), name="sweep of old files of jobs")
-        try:
-            yield
-        finally:
-            task.cancel()
-            await asyncio.wait([task])
-
-    async def _keep_sweeping(self) -> None:
-        while True:
-            try:
-                if removed := await self.sweep():
-                    log.info("old files of jobs removed", files=removed)
-            except FoodexError as error:
-                log.warning("old files of jobs stay for now", error=error.message)
-            except Exception:
-                log.exception("old files of jobs stay for now")
-            await asyncio.sleep(_SWEEP_SECONDS)
+        return periodic(self.sweep, seconds=_SWEEP_SECONDS, name="sweep of old files of jobs")

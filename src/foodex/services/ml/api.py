@@ -9,6 +9,7 @@ from fastapi.responses import StreamingResponse
 
 from foodex.core.access import Role, allow
 from foodex.core.errors import BadRequest, FieldProblem, InvalidInput
+from foodex.core.following import Seen, Wait
 from foodex.core.streams import begun
 from foodex.domain.forecasts import Ask, Forecast, Record
 from foodex.domain.models import (
@@ -176,12 +177,8 @@ def _add_jobs(routes: APIRouter, service: Ml) -> None:
     @routes.get("/jobs/{job_id}", dependencies=_READ, summary="One job, as far as it is")
     async def job(
         job_id: str,
-        wait: Annotated[
-            float, Query(ge=0, le=60, description="Seconds to wait for something new.")
-        ] = 0.0,
-        seen: Annotated[
-            float, Query(description="The progress already known; waiting ends beyond it.")
-        ] = -1.0,
+        wait: Wait = 0.0,
+        seen: Seen = -1.0,
     ) -> Job:
         if not wait:
             return await service.job(job_id)
