@@ -79,7 +79,7 @@ class Whole:
             await self.wait.wait()
         answer = scope["extensions"][connection.ANSWER]
         fixed = connection.header_lines([(b"x-usual", b"yes")])
-        done = await answer(scope, send, 200, ((b"x-value", value),), fixed, b"said " + value)
+        done = await answer(send, 200, ((b"x-value", value),), fixed, b"said " + value)
         self.sent.append(done)
         if not done:
             headers = [(b"content-length", b"6")]
@@ -107,10 +107,13 @@ async def test_an_answer_in_one_piece() -> None:
             assert any(line.startswith(b"date: ") for line in head)
             assert await reader.readexactly(6) == b"said a"
         writer.close()
-        _, body = await said(url, b"GET /b HTTP/1.1\r\nconnection: close\r\n\r\n")
-        assert body == b"said b"
-        _, body = await said(url, b"GET /c HTTP/1.0\r\n\r\n")
-        assert body == b"said c"
+        for last in (b"GET /a HTTP/1.1\r\nconnection: close\r\n\r\n", b"GET /a HTTP/1.0\r\n\r\n"):
+            reader, writer = await opened(url)
+            writer.write(last)
+            head, _, body = (await reader.read()).partition(b"\r\n\r\n")
+            assert b"connection: close" in head.split(b"\r\n")
+            assert body == b"said a"
+            writer.close()
         assert app_.sent == [True] * 4
 
 

@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Iterable
 from typing import Any, Final, Protocol
 
-from starlette.types import Scope, Send
+from starlette.types import Send
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 
 from foodex.core.errors import BadRequest, InternalError
@@ -31,13 +31,7 @@ class AnswerWhole(Protocol):
     """
 
     async def __call__(
-        self,
-        scope: Scope,
-        send: Send,
-        status: int,
-        headers: RawHeaders,
-        fixed: bytes,
-        body: bytes,
+        self, send: Send, status: int, headers: RawHeaders, fixed: bytes, body: bytes
     ) -> bool:
         """Whether it was sent; if not, nothing was, and the usual way remains."""
         ...
@@ -111,7 +105,6 @@ class Connection(HttpToolsProtocol):
 
     async def _answer(
         self,
-        scope: Scope,
         send: Send,
         status: int,
         headers: RawHeaders,
@@ -121,9 +114,7 @@ class Connection(HttpToolsProtocol):
         cycle = self.cycle
         # Another request of this connection may be read by now, and layers in between that add
         # to what is sent must hear of it.
-        if cycle.scope is not scope or send != cycle.send:
-            return False
-        if cycle.flow.write_paused or cycle.disconnected:
+        if send != cycle.send or cycle.flow.write_paused or cycle.disconnected:
             return False
         lines = header_lines((*cycle.default_headers, *headers))
         if lines.count(b"\n") != len(headers) + len(cycle.default_headers):

@@ -137,7 +137,7 @@ class Lane:
             status, kind, body = _problem(InternalError())
         told = (*kind, (b"x-request-id", identity.encode()), *extra, *counted)
         whole: AnswerWhole | None = scope.get("extensions", _NONE).get(ANSWER)
-        if whole is None or not await whole(scope, send, status, told, self._usual_lines, body):
+        if whole is None or not await whole(send, status, told, self._usual_lines, body):
             length = (b"content-length", b"%d" % len(body))
             all_headers = [*told, length, *self._usual]
             await send({"type": "http.response.start", "status": status, "headers": all_headers})
