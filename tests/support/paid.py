@@ -104,7 +104,7 @@ class Shop:
             async with database.connect() as connection:
                 whose = {"account": account}
                 # Joined here: no index leads from a prediction to its key.
-                keys = dict((await connection.execute(_KEYS, whose)).tuples().all())
+                keys = {row[0]: row[1] for row in await connection.execute(_KEYS, whose)}
                 rows = await connection.execute(_RECORDED, whose)
                 return [(keys.get(row[0]), *row) for row in rows]
         finally:
