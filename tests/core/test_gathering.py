@@ -143,6 +143,17 @@ async def test_some_calls_are_made_at_once_and_no_more() -> None:
     assert await gathering.ask(20) == 40
 
 
+async def test_more_than_one_call_takes_begin_the_next_at_once() -> None:
+    work = Work()
+    gathering = Gathering(work, most=2, at_once=2)
+    work.free.clear()
+    tasks = [asyncio.create_task(gathering.ask(number)) for number in range(2, 14, 2)]
+    await asyncio.sleep(0.01)
+    assert work.calls == [[2, 4], [6, 8]]
+    work.free.set()
+    assert await asyncio.gather(*tasks) == [4, 8, 12, 16, 20, 24]
+
+
 async def test_a_call_that_is_broken_off_leaves_the_others_and_what_waits() -> None:
     work = Work()
     gathering = Gathering(work, at_once=2)

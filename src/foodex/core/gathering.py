@@ -85,6 +85,8 @@ class Gathering(Generic[Asked, Told]):
                 self._collecting = False
             if not members:
                 return
+            if self._queue:
+                self._begin(asyncio.get_running_loop())
             await self._serve(members)
 
     async def _while_they_come(self) -> None:

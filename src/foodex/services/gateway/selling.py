@@ -124,8 +124,10 @@ def _purchase(one: _Wanted, answered: Answered | FoodexError, id_: str) -> Purch
 def _told(receipt: Receipt | FoodexError, answered: Answered | FoodexError) -> _Sold | FoodexError:
     if isinstance(receipt, Receipt):
         return receipt.answer, _paid(receipt)
-    failed = isinstance(answered, FoodexError) and isinstance(receipt, InternalError)
-    return answered if failed and isinstance(answered, FoodexError) else receipt
+    if isinstance(receipt, InternalError) and isinstance(answered, FoodexError):
+        # There was nothing to sell, and this is why.
+        return answered
+    return receipt
 
 
 def _fingerprint(ask: Ask, body: bytes) -> bytes:
