@@ -42,3 +42,29 @@ async def test_it_is_broken_off_with_the_block() -> None:
     async with periodic(work, seconds=1, name="long work"):
         await begun.wait()
     assert ended
+
+
+async def test_it_may_begin_later() -> None:
+    times = 0
+
+    async def work() -> None:
+        nonlocal times
+        times += 1
+
+    async with periodic(work, seconds=60, name="later work", at_once=False):
+        await asyncio.sleep(0.01)
+    assert times == 0
+
+
+async def test_it_ends_though_being_broken_off_is_told_otherwise() -> None:
+    begun = asyncio.Event()
+
+    async def work() -> None:
+        begun.set()
+        try:
+            await asyncio.Event().wait()
+        except asyncio.CancelledError:
+            raise Unavailable("the line is closed") from None
+
+    async with asyncio.timeout(10), periodic(work, seconds=60, name="some work"):
+        await begun.wait()

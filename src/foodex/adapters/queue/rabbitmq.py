@@ -16,6 +16,7 @@ from yarl import URL
 
 from foodex.core.clock import Clock
 from foodex.core.errors import Unavailable
+from foodex.core.periodic import ending
 from foodex.domain.jobs import HIGHEST
 from foodex.ports.queue import Message
 
@@ -228,6 +229,8 @@ class _Taker:
                 log.error("message cannot be read", queue=self._queue.name, error=str(error))
                 await taken.acknowledge()
             except (*CONNECTION_EXCEPTIONS, TimeoutError, Unavailable) as error:
+                if ending():
+                    raise asyncio.CancelledError from error
                 log.warning("queue is out of reach", queue=self._queue.name, error=repr(error))
                 await self.close()
                 await asyncio.sleep(pause * random.uniform(0.5, 1.5))

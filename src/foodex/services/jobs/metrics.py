@@ -37,7 +37,7 @@ class JobsMetrics:
 
     def running(self) -> AbstractAsyncContextManager[None]:
         """Within the block, look now and then how much there is to do."""
-        return periodic(self.look, seconds=_LOOK_SECONDS, name="count of jobs")
+        return periodic(self.look, seconds=_LOOK_SECONDS, name="count of jobs", at_once=False)
 
     async def look(self) -> None:
         """Take the counts as they are."""

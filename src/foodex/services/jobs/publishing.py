@@ -9,6 +9,7 @@ import structlog
 
 from foodex.core.clock import Clock
 from foodex.core.errors import FoodexError
+from foodex.core.periodic import ending
 from foodex.core.sql import Database
 from foodex.ports.queue import Message, Queue
 from foodex.services.jobs import job_rows
@@ -48,7 +49,7 @@ class Publisher:
             await asyncio.wait([task])
 
     async def _keep_sending(self) -> None:
-        while True:
+        while not ending():
             batch = [await self._given.get()]
             while len(batch) < _BATCH and not self._given.empty():
                 batch.append(self._given.get_nowait())

@@ -12,6 +12,7 @@ import structlog
 from foodex.core.access import SYSTEM, Principal, acting_as
 from foodex.core.clock import Clock
 from foodex.core.errors import FoodexError, InternalError, TooManyRequests, Unavailable
+from foodex.core.periodic import ending
 from foodex.core.settings import JobsSettings
 from foodex.core.sql import Database
 from foodex.ports.jobs import Kind
@@ -62,7 +63,7 @@ class Sweeper:
             await asyncio.wait([task])
 
     async def _keep_sweeping(self) -> None:
-        while True:
+        while not ending():
             for step in (
                 self.take_up,
                 self.publish,
@@ -77,7 +78,8 @@ class Sweeper:
                     log.warning("sweep broke off", step=step.__name__, error=error.message)
                 except Exception:
                     log.exception("sweep failed", step=step.__name__)
-            await asyncio.sleep(self._settings.sweep_seconds * random.uniform(0.75, 1.25))
+            if not ending():
+                await asyncio.sleep(self._settings.sweep_seconds * random.uniform(0.75, 1.25))
 
     async def take_up(self) -> None:
         """Let jobs wait again whose worker is silent; dead if that was so too often."""

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any, BinaryIO, Final
 
 import msgspec
+import numpy as np
 import polars as pl
 
 from foodex.domain.loads import Format
@@ -116,17 +117,21 @@ class Answer:
         scored = self._scoring.score(orders.drop(ROW)).rename({"q50": "median"})
         return scored.select(
             orders[ROW],
-            *(_thousandths(n, d) for n, d in SCHEMA.items() if n in scored.columns),
+            *(
+                _thousandths(scored[name]) if dtype.is_float() else name
+                for name, dtype in SCHEMA.items()
+                if name in scored.columns
+            ),
             pl.lit(self._scoring.model).alias("model"),
             pl.lit(self._scoring.version, pl.Int64).alias("version"),
             pl.lit(None, pl.String).alias("error"),
         )
 
 
-def _thousandths(name: str, dtype: pl.DataType) -> pl.Expr:
-    # As the public door tells them; the whole digits would be a quarter of the file.
-    found = pl.col(name)
-    return (found * 1000 + 0.5).floor() / 1000 if dtype.is_float() else found
+def _thousandths(minutes: pl.Series) -> pl.Series:
+    # As the public door tells them; the whole digits would be a quarter of the file. By numpy, as
+    # polars multiplies by a thousandth, which leaves digits behind.
+    return pl.Series(minutes.name, np.floor(minutes.to_numpy() * 1000 + 0.5) / 1000)
 
 
 def _write(writer: AnswerWriter, refused: BinaryIO, piece: Piece, told: pl.DataFrame) -> None:
