@@ -107,7 +107,7 @@ def test_money_is_given_back_once_and_put_right(
         agree(page, says=f"Correction, {amount} EUR")
 
     correct("-1", "")
-    expect(page.get_by_text("Say why.")).to_be_in_viewport()
+    expect(page.get_by_text("Say why.", exact=True)).to_be_in_viewport()
     correct("-11", MARKUP)
     expect(page.get_by_text("below zero")).to_be_visible()
     correct("-1", MARKUP)

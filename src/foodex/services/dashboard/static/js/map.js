@@ -107,7 +107,8 @@ function described(spot, kind, texts) {
 async function answer(address) {
   const told = await fetch(address, { headers: { accept: "application/json" } });
   if (!told.ok) throw new Error(`${address}: ${told.status}`);
-  return told.status === 204 ? null : told.json();
+  // Signed out in another tab, one is sent to the page that asks for a name.
+  return told.status === 204 || told.redirected ? null : told.json();
 }
 
 function drawable() {

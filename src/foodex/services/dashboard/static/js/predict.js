@@ -61,7 +61,8 @@ async function addStreets(map) {
   const from = place("store") ?? place("customer");
   if (!from || kilometres(from, [lon, lat]) > 40) return;
   const told = await fetch(holder.dataset.streets);
-  if (!told.ok) return;
+  // Signed out in another tab, one is sent to the page that asks for a name.
+  if (!told.ok || told.redirected) return;
   const streets = await told.json();
   map.addSource("streets", { type: "geojson", data: streets, attribution: streets.attribution, buffer: 8, maxzoom: 15 });
   const main = ["in", ["get", "kind"], ["literal", ["main", "street"]]];
